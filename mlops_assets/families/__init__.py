@@ -1,0 +1,55 @@
+"""Model families: how a candidate is fitted. Pure: no Dagster, no MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Progress = Callable[[int, Mapping[str, float]], None]
+"""Called after each epoch (or boosting stage) with its number from 1 and its metrics."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a family fits on: encoded model input and labels, oldest row first.
+
+    ``x``: float32 (rows, len(numeric) + len(categorical)); numeric columns come first, raw and with
+    NaN where missing; categorical columns are codes, 0 for a value not in the vocabulary.
+    ``y``: float32 (rows,), 0 or 1. ``cardinalities``: codes of each categorical column, 0 included.
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    cardinalities: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted candidate: ONNX bytes (input ``X`` float32 (n, k), output ``probability`` float32 (n,)).
+
+    ``history``: metrics by epoch; ``summary``: final figures (best epoch, seconds, device ...).
+    """
+
+    onnx: bytes
+    params: Mapping[str, Any]
+    history: tuple[Mapping[str, float], ...]
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Family(Protocol):
+    """A way to fit a candidate. Implementations are frozen declarations (``Network``, ``Boosting``)."""
+
+    @property
+    def name(self) -> str: ...
+
+    def fit(self, examples: Examples, progress: Progress) -> Fitted:
+        """Fit on ``examples``; the last rows in time are the family's own validation rows."""
+        ...

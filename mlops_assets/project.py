@@ -1,0 +1,150 @@
+"""What a project declares. Pure: no Dagster, no S3, no MLflow.
+
+A project is one model product. Everything that the shared lifecycle (raw data to endpoint) needs
+to know of it is said here, once, in its folder under ``projects/``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mlops_assets.contracts import Contract
+from mlops_assets.families import Family
+
+Columns = Mapping[str, NDArray[Any]]
+"""Named columns, each of shape (rows,)."""
+
+
+class Declared(BaseModel):
+    """Base of all declarations: frozen, typed, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Source(Declared):
+    """One stream of raw objects.
+
+    ``pattern`` is the object key below ``raw/<project>/``; ``{partition}`` stands for a partition
+    key. A source without it is one object (a dimension table) that all partitions share.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    pattern: str
+    contract: Contract
+    description: str
+
+    @property
+    def partitioned(self) -> bool:
+        return "{partition}" in self.pattern
+
+    def key(self, project: str, partition: str | None) -> str:
+        """The key of the object of ``partition`` in the raw bucket."""
+        return f"{project}/{self.pattern.replace('{partition}', partition or '')}"
+
+    def match(self, project: str, key: str) -> str | None:
+        """The text in the partition's place of ``key`` ("" for an unpartitioned source), or None."""
+        before, mark, after = f"{project}/{self.pattern}".partition("{partition}")
+        found = re.fullmatch(f"{re.escape(before)}{'([^/]+)' if mark else '()'}{re.escape(after)}", key)
+        return found.group(1) if found else None
+
+
+class Features(Declared):
+    """From raw frames to the model's input.
+
+    ``build`` is the pure function behind the ``features`` asset: raw frames of one partition by
+    source name in, one row for each example out, with the columns ``identity``, the fields of
+    ``instance`` and ``label``. ``transform`` derives the model's columns from the instances'
+    columns; training and serving call this same function.
+    """
+
+    build: Callable[[Mapping[str, pd.DataFrame]], pd.DataFrame]
+    instance: type[msgspec.Struct]
+    transform: Callable[[Columns], Columns]
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    identity: tuple[str, ...]
+    label: str
+    slices: tuple[str, ...] = ()
+
+    @property
+    def instance_fields(self) -> tuple[str, ...]:
+        return tuple(self.instance.__struct_fields__)
+
+
+class Gate(Declared):
+    """The rule that turns a candidate into the champion (see ``judging.gate``)."""
+
+    min_auc_over_baseline: float = 0.02
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    noise_margin: float = Field(default=0.002, ge=0)
+    bootstrap_rounds: int = Field(default=500, ge=100)
+    min_slice_rows: int = 400
+    max_slice_auc_drop: float = 0.10
+    min_slice_auc: float = 0.50
+    max_calibration_error: float = 0.10
+
+
+class Partitions(Declared):
+    """Time windows of the project's data: ``monthly`` (``2013-01``) or ``daily`` (``2013-01-31``)."""
+
+    every: Literal["month", "day"]
+    start: str
+    end: str | None = None
+
+
+class Endpoint(Declared):
+    """How the champion is served. ``port_offset`` is added to ``MLOPS_ENDPOINT_BASE_PORT``.
+
+    ``choices`` gives the page's form its real values: field -> options; ``example`` fills it.
+    """
+
+    port_offset: int = Field(ge=0)
+    positive: str
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    choices: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    example: Mapping[str, Any] = Field(default_factory=dict)
+    timeout_seconds: float = 60.0
+
+
+class Project(Declared):
+    """One model product; see ``projects/flight_delays/project.py`` for one."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    description: str
+    owners: tuple[str, ...]
+    partitions: Partitions
+    sources: tuple[Source, ...]
+    features: Features
+    families: tuple[Family, ...]
+    gate: Gate = Gate()
+    endpoint: Endpoint
+    min_partitions: int = Field(default=2, ge=2)
+    """Partitions of features before the first training: the latest is held out."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Project:
+        for what, names in (
+            ("source", [s.name for s in self.sources]),
+            ("family", [f.name for f in self.families]),
+        ):
+            if len(set(names)) != len(names):
+                raise ValueError(f"project {self.name}: two {what}s share a name: {names}")
+        return self
+
+    def source(self, name: str) -> Source:
+        """The source called ``name``; ``KeyError`` if there is none."""
+        return {s.name: s for s in self.sources}[name]
+
+
+def frame_columns(frame: pd.DataFrame, fields: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """The frame's ``fields`` as the columns that ``Features.transform`` takes."""
+    return {name: np.asarray(frame[name].to_numpy()) for name in fields}

@@ -1,0 +1,60 @@
+"""Real services shared by the whole test session; each test takes its own buckets and databases."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlops_assets_tests import services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.PostgresServer]:
+    server = services.PostgresServer(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.ObjectStore]:
+    store = services.start_object_store(tmp_path_factory.mktemp("s3"))
+    yield store
+    store.service.stop()
+
+
+@pytest.fixture
+def buckets(object_store: services.ObjectStore) -> tuple[str, str]:
+    """Names of a fresh (raw, lake) pair; raw is versioned."""
+    suffix = secrets.token_hex(4)
+    raw, lake = f"raw-{suffix}", f"lake-{suffix}"
+    object_store.client.create_bucket(Bucket=raw)
+    object_store.client.put_bucket_versioning(Bucket=raw, VersioningConfiguration={"Status": "Enabled"})
+    object_store.client.create_bucket(Bucket=lake)
+    return raw, lake
+
+
+@pytest.fixture
+def database_url(postgres_server: services.PostgresServer) -> str:
+    """A fresh database."""
+    return postgres_server.url(f"test_{secrets.token_hex(4)}")
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: services.PostgresServer,
+    object_store: services.ObjectStore,
+) -> Iterator[str]:
+    """The tracking URI of a real MLflow server on PostgreSQL and S3."""
+    object_store.client.create_bucket(Bucket="mlflow-tests")
+    port = services.free_port()
+    server = services.start_mlflow(
+        tmp_path_factory.mktemp("mlflow"), postgres_server.url("mlflow"), object_store, "mlflow-tests", port
+    )
+    yield f"http://127.0.0.1:{port}"
+    server.stop()

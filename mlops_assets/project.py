@@ -93,7 +93,11 @@ class Gate(Declared):
 
 
 class Partitions(Declared):
-    """Time windows of the project's data: ``monthly`` (``2013-01``) or ``daily`` (``2013-01-31``)."""
+    """Time windows of the project's data: months (``2013-01``) or days (``2013-01-31``).
+
+    ``start`` and ``end`` are the first and the last partition; without ``end`` there is a new one
+    each time a window is over.
+    """
 
     every: Literal["month", "day"]
     start: str

@@ -7,14 +7,19 @@ generated credentials, so that every process comes to the same answer.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from functools import cached_property, lru_cache
+import os
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_BARE_POSTGRES = {"postgres", "postgresql"}
+_LONGEST_SOCKET_FOLDER = 75
 _PLACEHOLDERS = {"changeme", "change-me", "changethis", "password", "secret", "example", "todo", "minioadmin"}
 
 
@@ -56,6 +61,8 @@ class Settings(BaseSettings):
     sensor_interval_seconds: int = Field(default=2, ge=1)
     automation_interval_seconds: int = Field(default=2, ge=1)
 
+    start_timeout_seconds: float = Field(default=180.0, gt=0)
+
     @field_validator("s3_secret_access_key", "database_url", "mlflow_database_url", "endpoint_api_key")
     @classmethod
     def _refuse_placeholders(cls, value: SecretStr | None) -> SecretStr | None:
@@ -75,9 +82,23 @@ class Settings(BaseSettings):
         """JSON, mode 0600, written at the first ``mlops up``: the embedded object store's credentials."""
         return self.state / "secrets.json"
 
-    @cached_property
+    @property
     def _generated(self) -> dict[str, str]:
         return dict(json.loads(self.secrets_file.read_text())) if self.secrets_file.exists() else {}
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's folder for the embedded platform: a link to ``dagster.yaml`` and local scratch."""
+        return self.state / "dagster"
+
+    def environment(self) -> dict[str, str]:
+        """These settings as the environment of a child process, which then comes to equal ones."""
+        plain = {name: getattr(self, name) for name in type(self).model_fields} | {"home": self.state}
+        return {
+            f"MLOPS_{name.upper()}": str(value.get_secret_value() if isinstance(value, SecretStr) else value)
+            for name, value in plain.items()
+            if value is not None
+        }
 
     @property
     def s3_url(self) -> str:
@@ -101,17 +122,36 @@ class Settings(BaseSettings):
 
     def _database(self, outside: SecretStr | None, name: str) -> str:
         if outside is not None:
-            return outside.get_secret_value()
+            # SQLAlchemy 2.1 takes a bare postgresql:// to mean psycopg 3, which is not installed.
+            scheme, mark, rest = outside.get_secret_value().partition("://")
+            return f"{'postgresql+psycopg2' if scheme in _BARE_POSTGRES else scheme}{mark}{rest}"
         return f"postgresql+psycopg2://postgres@/{name}?host={self.postgres_socket}"
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of the embedded services' Unix sockets.
+
+        A socket's path may have 107 bytes at most, so that a long ``home`` needs a short folder
+        elsewhere: one that every process derives from ``home`` alone.
+        """
+        folder = self.state / "sockets"
+        if len(os.fsencode(folder)) <= _LONGEST_SOCKET_FOLDER:
+            return folder
+        name = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:16]
+        return Path("/tmp", f"mlops-{name}")  # noqa: S108 - every process must find the same short one
 
     @property
     def postgres_socket(self) -> Path:
         """The folder of the embedded database's Unix socket."""
-        return self.state / "postgres"
+        return self.sockets / "postgres"
 
     @property
     def mlflow_url(self) -> str:
         return self.mlflow_uri or f"http://127.0.0.1:{self.mlflow_port}"
+
+    def endpoint_url(self, port_offset: int) -> str:
+        """The address of a project's endpoint (``Endpoint.port_offset``)."""
+        return f"http://{self.endpoint_host}:{self.endpoint_base_port + port_offset}"
 
     @property
     def dagster_url(self) -> str:
@@ -122,3 +162,23 @@ class Settings(BaseSettings):
 def get_settings() -> Settings:
     """The process's settings, read once."""
     return Settings()
+
+
+# What an embedded service may inherit: who and where it is, how it reaches the network and the
+# accelerator. All else (AWS_*, MLFLOW_*, DAGSTER_*, PYTHON* of somebody's shell) would bend it.
+_INHERITED = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE",
+    "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "NVIDIA_VISIBLE_DEVICES",
+)  # fmt: skip
+
+
+def inherited_environment(source: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The part of this process's environment that an embedded service starts from."""
+    return {name: source[name] for name in _INHERITED if name in source}
+
+
+def ambient_aws_environment(source: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The caller's own ``AWS_*``: how an outside store is reached when no keys are set here."""
+    return {name: value for name, value in source.items() if name.startswith("AWS_")}

@@ -1,0 +1,173 @@
+"""Stage ``champion``: the only code that moves the registry's alias, and the promotion log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlops_assets.automation.conditions import following_condition
+from mlops_assets.lifecycle.candidates import MLFLOW_RUN, MODEL_URI, TRAINING_SET
+from mlops_assets.lifecycle.describe import asset_key, common
+from mlops_assets.lifecycle.evaluation import EVIDENCE
+from mlops_assets.lifecycle.lineage import latest
+from mlops_assets.project import Project
+from mlops_assets.resources.promotions import Promotion, PromotionLog
+from mlops_assets.resources.registry import Registry, Version
+from mlops_assets.resources.tables import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import sqlalchemy as sa
+
+VERSION = "version"
+
+
+class RollbackError(RuntimeError):
+    """There is no former champion to go back to."""
+
+
+def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
+    """The ``champion`` asset of ``project``: made only when every check of the gate has passed."""
+
+    @dg.asset(
+        **common(project, "champion"),
+        deps=[asset_key(project, "evaluation")],
+        kinds={"mlflow", "postgres"},
+        automation_condition=following_condition(),
+        description=(
+            "The registered model version that holds the alias `champion`, the only one that is served. "
+            "The gate's checks on evaluation block it."
+        ),
+    )
+    def champion(context: dg.AssetExecutionContext, tables: Tables) -> dg.MaterializeResult:
+        judged = latest(context.instance, asset_key(project, "evaluation"))
+        evidence = judged.metadata[EVIDENCE]
+        _require_passed(evidence)
+        _require_current(registry, project, judged.metadata)
+        made = registry.register(
+            project.name,
+            judged.metadata[MODEL_URI],
+            judged.metadata[MLFLOW_RUN],
+            {
+                TRAINING_SET: judged.metadata[TRAINING_SET],
+                "dagster_run": judged.run_id,
+                "held_out": evidence["held_out"],
+                "family": evidence["challenger"],
+            },
+        )
+        log = PromotionLog(tables.engine)
+        replaced = promote(log, registry, made, "promotion", evidence, context.run_id)
+        context.log.info("%s: version %s is the champion, it replaced %s", project.name, made.number, replaced)
+        url = f"{registry.uri}/#/models/{project.name}/versions/{made.number}"
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(made.number),
+            metadata={
+                VERSION: made.number,
+                "replaced": replaced or "nothing: the first champion",
+                "registry": dg.MetadataValue.url(url),
+                EVIDENCE: evidence,
+                MODEL_URI: made.model_uri,
+            },
+        )
+
+    return champion
+
+
+def promote(  # noqa: PLR0913 - what the log keeps
+    log: PromotionLog,
+    registry: Registry,
+    version: Version,
+    kind: str,
+    evidence: Mapping[str, Any],
+    dagster_run: str | None,
+) -> str | None:
+    """Point the alias at ``version`` and append the move to the log; the version that was replaced.
+
+    One promotion of a project at a time. The row is committed after the alias has moved; if the
+    process dies between the two, the next promotion or rollback finds the alias away from the log's
+    last row and writes a row of kind ``repair`` first. Promoting the champion again changes nothing.
+    """
+    with log.locked(version.project) as connection:
+        current = registry.champion(version.project)
+        _repair(log, connection, version.project, current)
+        if current is not None and current.number == version.number:
+            connection.commit()
+            return None
+        replaced = current.number if current else None
+        log.append(
+            connection,
+            {
+                "project": version.project,
+                "version": version.number,
+                "replaced": replaced,
+                "kind": kind,
+                "evidence": dict(evidence),
+                "dagster_run": dagster_run,
+            },
+        )
+        registry.point_champion(version.project, version.number)
+        connection.commit()
+        return replaced
+
+
+def rollback(log: PromotionLog, registry: Registry, project: str) -> Promotion:
+    """Return to the former champion; the log's new row.
+
+    A second rollback goes one further back, not forth again. Raises ``RollbackError`` without one.
+    """
+    current = registry.champion(project)
+    if current is None:
+        raise RollbackError(f"{project} has no champion yet: nothing to roll back")
+    former = _former(log, project, current.number)
+    if former is None:
+        raise RollbackError(
+            f"{project} version {current.number} replaced no other: there is no former champion to return to"
+        )
+    promote(log, registry, registry.version(project, former), "rollback", {"from": current.number}, None)
+    return next(log.entries(project))
+
+
+def _former(log: PromotionLog, project: str, version: str) -> str | None:
+    """What ``version`` replaced when it was promoted (not when a rollback returned to it)."""
+    for entry in log.entries(project):
+        if entry.version == version and entry.kind != "rollback":
+            return entry.replaced
+    return None
+
+
+def _repair(log: PromotionLog, connection: sa.Connection, project: str, current: Version | None) -> None:
+    last = next(log.entries(project), None)
+    if current is not None and (last is None or last.version != current.number):
+        log.append(
+            connection,
+            {
+                "project": project,
+                "version": current.number,
+                "replaced": last.version if last else None,
+                "kind": "repair",
+                "evidence": {"found": "the registry's alias was at this version, the log was not"},
+                "dagster_run": None,
+            },
+        )
+
+
+def _require_current(registry: Registry, project: Project, judged: Mapping[str, Any]) -> None:
+    """The champion that was compared with is still the champion, or the challenger is already."""
+    current = registry.champion(project.name)
+    compared = judged[EVIDENCE]["champion"]
+    if current is not None and current.number != compared and current.model_uri != judged[MODEL_URI]:
+        raise dg.Failure(
+            f"the challenger was compared with champion {compared or 'none'}, but version {current.number} is the "
+            "champion now: materialize evaluation again, then champion"
+        )
+
+
+def _require_passed(evidence: Mapping[str, Any]) -> None:
+    failed = [name for name, verdict in evidence["verdicts"].items() if not verdict["passed"]]
+    if failed:
+        raise dg.Failure(
+            f"the gate refused {evidence['challenger']}: {', '.join(failed)} failed. See the checks on "
+            "evaluation; the champion stays."
+        )

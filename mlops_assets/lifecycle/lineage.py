@@ -1,0 +1,52 @@
+"""What an asset last was: where its rows are and what they came from, read from Dagster's event log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LAKE_KEY = "lake_key"
+CONTENT = "content_hash"
+LINEAGE = "lineage"
+
+
+class NotMaterializedError(LookupError):
+    """An asset that is needed has not been made yet."""
+
+
+@dataclass(frozen=True)
+class Materialized:
+    """One materialization: ``metadata`` by name as plain values, ``run_id`` of the run that made it."""
+
+    metadata: Mapping[str, Any]
+    run_id: str
+    timestamp: float
+
+    @property
+    def lake_key(self) -> str:
+        return str(self.metadata[LAKE_KEY])
+
+    @property
+    def content(self) -> str:
+        return str(self.metadata[CONTENT])
+
+    @property
+    def lineage(self) -> Any:
+        return self.metadata[LINEAGE]
+
+
+def latest(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None = None) -> Materialized:
+    """The asset's (or its partition's) last materialization; ``NotMaterializedError`` if there is none."""
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
+    records = instance.fetch_materializations(wanted, limit=1).records
+    if not records or records[0].asset_materialization is None:
+        which = f"{key.to_user_string()}{f' [{partition}]' if partition else ''}"
+        raise NotMaterializedError(f"{which} has not been materialized yet: materialize it first")
+    metadata = records[0].asset_materialization.metadata
+    plain = {name: getattr(value, "value", value) for name, value in metadata.items()}
+    return Materialized(plain, records[0].run_id, records[0].timestamp)

@@ -1,0 +1,195 @@
+"""Bringing the platform up and down, and saying how it is."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import time
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from threading import Event
+from typing import TYPE_CHECKING
+
+from mlops_assets.platform import orphans, ports
+from mlops_assets.platform.generated import ensure_secrets
+from mlops_assets.platform.service import NotReadyError, PlatformError, State, Status
+from mlops_assets.platform.services import chosen, describe
+from mlops_assets.platform.supervision import Process, Supervisor, tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from mlops_assets.platform import Progress
+    from mlops_assets.platform.service import Service
+    from mlops_assets.settings import Settings
+
+_GRACE_SECONDS = 10.0
+
+
+def _silent(name: str, doing: str) -> None:
+    pass
+
+
+def up(settings: Settings, only: Collection[str] | None, progress: Progress | None) -> list[Service]:
+    """See ``mlops_assets.platform.up``."""
+    ensure_secrets(settings)
+    with _alone(settings):
+        supervisor = Supervisor(settings)
+        if not supervisor.running():
+            _clear_away(settings)
+        everything = describe(settings)
+        services = chosen(everything, only)
+        _prepare(supervisor, everything, services)
+        _Starter(supervisor, settings.start_timeout_seconds, progress or _silent).run(services)
+    return services
+
+
+def _prepare(supervisor: Supervisor, everything: list[Service], services: list[Service]) -> None:
+    """Check the ports of what is to start, hand the supervisor its configuration, stop what changed."""
+    running = {name for name, process in supervisor.processes().items() if process.alive}
+    embedded = [service for service in everything if not service.outside]
+    starting = [s for s in services if not s.outside and s.name not in running]
+    ports.require_free(starting)
+    changed = supervisor.write(embedded)
+    supervisor.start()
+    supervisor.stop(changed & running)
+
+
+def _clear_away(settings: Settings) -> None:
+    """End what a killed supervisor left; choose internal ports anew where somebody took one."""
+    orphans.end(orphans.platform(settings.state).processes(), _GRACE_SECONDS)
+    file = settings.state / "ports.json"
+    if file.exists() and not all(map(ports.is_free, ports.chosen_ports(file, ()).values())):
+        file.unlink()
+
+
+class _Starter:
+    """Starts all services at the same time: those that need another wait for it by themselves."""
+
+    def __init__(self, supervisor: Supervisor, timeout: float, progress: Progress) -> None:
+        self._supervisor = supervisor
+        self._timeout = timeout
+        self._progress = progress
+        self._failed = Event()
+
+    def run(self, services: list[Service]) -> None:
+        with ThreadPoolExecutor(len(services), thread_name_prefix="up") as pool:
+            futures: list[Future[None]] = [pool.submit(self._one, service) for service in services]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            if any(future.exception() for future in done):
+                self._failed.set()
+        for future in futures:
+            future.result()
+
+    def _one(self, service: Service) -> None:
+        deadline = time.monotonic() + self._timeout
+        self._progress(service.name, "starting")
+        if not service.outside:
+            self._supervisor.launch(service.name)
+        self._wait(service, deadline)
+        self._progress(service.name, "outside" if service.outside else "ready")
+
+    def _wait(self, service: Service, deadline: float) -> None:
+        pause = 0.05
+        while True:
+            try:
+                return service.probe()
+            except NotReadyError as error:
+                if self._failed.is_set():
+                    return None
+                if service.outside:
+                    raise PlatformError(f"The outside {service.name} is not usable: {error}") from None
+                if time.monotonic() > deadline:
+                    log = tail(self._supervisor.logs / f"{service.name}.log", 20)
+                    raise PlatformError(
+                        f"{service.name} did not answer within {self._timeout:.0f} s "
+                        f"(MLOPS_START_TIMEOUT_SECONDS): {error}\nThe end of its log:\n{log}"
+                    ) from error
+            time.sleep(pause)
+            pause = min(pause * 1.3, 0.5)
+
+
+def down(settings: Settings, progress: Progress | None) -> None:
+    """See ``mlops_assets.platform.down``."""
+    if not settings.state.exists():
+        return
+    with _alone(settings):
+        _down(settings, progress or _silent)
+
+
+def _down(settings: Settings, progress: Progress) -> None:
+    supervisor = Supervisor(settings)
+    known = supervisor.processes()
+    ranks = {service.name: service.stop_rank for service in describe(settings)}
+    # What others use is stopped last. A service that the settings no longer have goes first.
+    for rank in sorted({ranks.get(name, 99) for name in known}, reverse=True):
+        names = [name for name in known if ranks.get(name, 99) == rank]
+        for name in names:
+            progress(name, "stopping")
+        supervisor.stop(names)
+        for name in names:
+            progress(name, "stopped")
+    supervisor.shut_down()
+    orphans.end(orphans.platform(settings.state).processes(), _GRACE_SECONDS)
+
+
+def restart(settings: Settings, only: Collection[str], progress: Progress | None) -> list[Service]:
+    """See ``mlops_assets.platform.restart``."""
+    with _alone(settings):
+        names = {s.name for s in describe(settings) if not s.outside and {s.name, s.group} & set(only)}
+        Supervisor(settings).stop(names)
+    return up(settings, only, progress)
+
+
+def status(settings: Settings) -> list[Status]:
+    """See ``mlops_assets.platform.status``."""
+    known = Supervisor(settings).processes()
+    services = describe(settings) if settings.secrets_file.exists() or not known else []
+    with ThreadPoolExecutor(max(len(services), 1)) as pool:
+        return list(pool.map(lambda service: _status(service, known.get(service.name)), services))
+
+
+def _status(service: Service, process: Process | None) -> Status:
+    alive = process is not None and process.alive
+    state: State = "stopped"
+    detail = ""
+    if alive or service.outside:
+        state, detail = _asked(service.probe, "outside" if service.outside else "ready")
+    elif process is not None and process.state in {"BACKOFF", "FATAL", "EXITED"}:
+        state, detail = "failing", f"ends at once: mlops logs {service.name}"
+    return Status(
+        name=service.name,
+        group=service.group,
+        title=service.title,
+        state=state,
+        address=service.address,
+        pid=process.pid if process is not None and alive else None,
+        uptime=time.time() - process.started if process is not None and alive else None,
+        detail=detail,
+    )
+
+
+def _asked(probe: Callable[[], None], fine: State) -> tuple[State, str]:
+    try:
+        probe()
+    except NotReadyError as error:
+        return ("unreachable" if fine == "outside" else "starting"), str(error)
+    return fine, ""
+
+
+def reset(settings: Settings) -> None:
+    """See ``mlops_assets.platform.reset``."""
+    if settings.state.exists():
+        down(settings, None)
+        shutil.rmtree(settings.state)
+    if settings.sockets.exists():
+        shutil.rmtree(settings.sockets)
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One ``up``, ``down`` or ``restart`` at a time; a second waits for the first."""
+    settings.state.mkdir(parents=True, exist_ok=True)
+    with (settings.state / "up.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
@@ -40,9 +40,10 @@ def training_condition(features: dg.AssetKey, min_partitions: int) -> dg.Automat
     """
     news = dg.AutomationCondition.any_deps_updated().since_last_handled()
     calm = ~dg.AutomationCondition.any_deps_in_progress() & ~dg.AutomationCondition.in_progress()
-    return (news & calm & EnoughPartitions(features, min_partitions)).with_label("new features to train on")
+    enough = EnoughPartitions(features, min_partitions)
+    return cast("dg.AutomationCondition[dg.AssetKey]", news & calm & enough)
 
 
 def following_condition() -> dg.AutomationCondition[dg.AssetKey]:
     """What comes after a training set follows it, in the same run."""
-    return dg.AutomationCondition.eager().with_label("follows the stage before it")
+    return dg.AutomationCondition.eager()

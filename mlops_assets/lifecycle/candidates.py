@@ -86,7 +86,9 @@ def _progress(context: dg.AssetExecutionContext, family: Family) -> Any:
     return progress
 
 
-def _tags(context: dg.AssetExecutionContext, project: Project, family: Family, version: str) -> dict[str, str]:
+def _tags(
+    context: dg.AssetExecutionContext, project: Project, family: Family, version: str
+) -> dict[str, str]:
     return {
         RUN_TAG: context.run_id,
         "project": project.name,

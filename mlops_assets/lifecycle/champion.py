@@ -59,7 +59,9 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
         )
         log = PromotionLog(tables.engine)
         replaced = promote(log, registry, made, "promotion", evidence, context.run_id)
-        context.log.info("%s: version %s is the champion, it replaced %s", project.name, made.number, replaced)
+        context.log.info(
+            "%s: version %s is the champion, it replaced %s", project.name, made.number, replaced
+        )
         url = f"{registry.uri}/#/models/{project.name}/versions/{made.number}"
         return dg.MaterializeResult(
             data_version=dg.DataVersion(made.number),
@@ -159,8 +161,8 @@ def _require_current(registry: Registry, project: Project, judged: Mapping[str, 
     compared = judged[EVIDENCE]["champion"]
     if current is not None and current.number != compared and current.model_uri != judged[MODEL_URI]:
         raise dg.Failure(
-            f"the challenger was compared with champion {compared or 'none'}, but version {current.number} is the "
-            "champion now: materialize evaluation again, then champion"
+            f"the challenger was compared with champion {compared or 'none'}, but version {current.number} "
+            "is the champion now: materialize evaluation again, then champion"
         )
 
 

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 
 def code_version(*parts: Any) -> str:
-    """12 hex digits over the source of the modules in which ``parts`` (functions, classes) are
-    defined, and over ``repr`` of those that are declarations: another hyperparameter is another code.
+    """12 hex digits over the source of the modules that define ``parts``.
+
+    ``parts`` are functions, classes or declarations; of the latter ``repr`` counts as well: another
+    hyperparameter is another code.
     """
     digest = hashlib.sha256()
     for part in parts:

@@ -61,7 +61,7 @@ def wait_for_version(url: str, version: str, timeout_seconds: float) -> dict[str
                 last = repr(error)
             if time.monotonic() > deadline:
                 raise dg.Failure(
-                    f"the endpoint at {url} did not answer with version {version} within {timeout_seconds:g} s; it "
-                    f"said: {last}. See its log (mlops logs) and /health."
+                    f"the endpoint at {url} did not answer with version {version} within "
+                    f"{timeout_seconds:g} s; it said: {last}. See its log (mlops logs) and /health."
                 )
             time.sleep(POLL_SECONDS)

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+    from serving.predictor import Predictor
 
     from mlops_assets.judging.evaluation import Evaluation
     from mlops_assets.judging.gate import Verdict
-    from serving.predictor import Predictor
 
 CHALLENGER = "challenger"
 EVIDENCE = "evidence"

@@ -37,7 +37,9 @@ def build_features(project: Project) -> dg.AssetsDefinition:
             lineage[source.name] = made.lineage
         frame = project.features.build(frames)
         lake_key, content = lake.put_frame(f"{project.name}/features/{partition}", frame)
-        context.log.info("%s: %s rows of features -> %s", partition, f"{len(frame):,}", lake.address(lake_key))
+        context.log.info(
+            "%s: %s rows of features -> %s", partition, f"{len(frame):,}", lake.address(lake_key)
+        )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(content[:16]),
             metadata={

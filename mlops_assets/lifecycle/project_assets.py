@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from mlops_assets.resources.registry import Registry
 
 
-def build_assets(project: Project, registry: Registry, endpoint_url: str) -> list[dg.AssetsDefinition]:
+def build_assets(
+    project: Project, registry: Registry, raw_bucket: str, endpoint_url: str
+) -> list[dg.AssetsDefinition]:
     """The assets from raw objects to the endpoint."""
     return [
-        *(build_raw(project, source) for source in project.sources),
+        *(build_raw(project, source, raw_bucket) for source in project.sources),
         build_features(project),
         build_training_set(project),
         *(build_candidate(project, family) for family in project.families),

@@ -74,8 +74,12 @@ def build_training_set(project: Project) -> dg.AssetsDefinition:
             "partitions": [_entry(p, made[p]) for p in trained],
             "held_out": _entry(held_out, made[held_out]),
         }
-        address = lake.put_json(f"{project.name}/training_set/{content[:16]}/manifest-{held_out}.json", manifest)
-        context.log.info("training set %s: %s rows of %s", content[:16], f"{len(frame):,}", ", ".join(trained))
+        address = lake.put_json(
+            f"{project.name}/training_set/{content[:16]}/manifest-{held_out}.json", manifest
+        )
+        context.log.info(
+            "training set %s: %s rows of %s", content[:16], f"{len(frame):,}", ", ".join(trained)
+        )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(content[:16]),
             metadata={

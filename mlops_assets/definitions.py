@@ -1,0 +1,63 @@
+"""The code location: projects, resources and automation, merged; nothing else."""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster_aws.s3 import S3PickleIOManager, S3Resource
+
+from mlops_assets.automation.s3_sensor import build_s3_sensor
+from mlops_assets.catalog import PROJECTS
+from mlops_assets.lifecycle.project_assets import build_assets
+from mlops_assets.lifecycle.tracking import build_run_closer
+from mlops_assets.resources.lake import Lake
+from mlops_assets.resources.mlflow import mlflow_resource
+from mlops_assets.resources.registry import Registry
+from mlops_assets.resources.tables import Tables
+from mlops_assets.settings import Settings, get_settings
+
+EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """All of the platform's definitions under ``settings``. Contacts nothing."""
+    registry = Registry(settings.mlflow_url)
+    access_key, secret_key = settings.s3_credentials
+    s3 = S3Resource(
+        endpoint_url=settings.s3_url,
+        region_name=settings.s3_region,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+    )
+    return dg.Definitions(
+        assets=[
+            asset
+            for project in PROJECTS
+            for asset in build_assets(
+                project, registry, settings.raw_bucket, settings.endpoint_url(project.endpoint.port_offset)
+            )
+        ],
+        sensors=[
+            *(build_s3_sensor(project) for project in PROJECTS),
+            build_run_closer(registry),
+            dg.AutomationConditionSensorDefinition(
+                "automation",
+                target=dg.AssetSelection.all(),
+                use_user_code_server=True,
+                minimum_interval_seconds=settings.automation_interval_seconds,
+                default_status=dg.DefaultSensorStatus.RUNNING,
+            ),
+        ],
+        resources={
+            "s3": s3,
+            "lake": Lake(s3=s3, bucket=settings.lake_bucket),
+            "tables": Tables(url=settings.dagster_database),
+            "mlflow": mlflow_resource(settings.mlflow_url, "mlops"),
+            "io_manager": S3PickleIOManager(
+                s3_resource=s3, s3_bucket=settings.lake_bucket, s3_prefix="dagster"
+            ),
+        },
+        executor=EXECUTORS[settings.executor],
+    )
+
+
+defs = build_definitions(get_settings())

@@ -85,11 +85,12 @@ class Gate(Declared):
     min_auc_over_baseline: float = 0.02
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     noise_margin: float = Field(default=0.002, ge=0)
+    max_possible_loss: float = Field(default=0.03, gt=0)
     bootstrap_rounds: int = Field(default=500, ge=100)
     min_slice_rows: int = 400
     max_slice_auc_drop: float = 0.10
     min_slice_auc: float = 0.50
-    max_calibration_error: float = 0.10
+    max_calibration_error: float = 0.08
 
 
 class Partitions(Declared):

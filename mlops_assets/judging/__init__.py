@@ -1,0 +1,1 @@
+"""How models are judged: scores, intervals, the gate and the report. Pure: no Dagster, no MLflow."""

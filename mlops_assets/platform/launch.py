@@ -20,11 +20,8 @@ from mlops_assets.platform.orphans import Belonging, end
 def main(file: str) -> None:
     """Become the service that the JSON ``file`` describes; never returns."""
     spec: dict[str, Any] = json.loads(Path(file).read_text())
-    left = end(Belonging(**spec["belonging"]).processes())
-    if left:
-        print(
-            f"launch: ended {left} process(es) that an earlier {spec['belonging']['name']} left", flush=True
-        )  # noqa: T201 - the service's log
+    if left := end(Belonging(**spec["belonging"]).processes()):
+        print(f"launch: ended {left} processes of a killed predecessor", flush=True)  # noqa: T201 - its log
     if spec["prepare"]:
         module, _, function = spec["prepare"].partition(":")
         getattr(importlib.import_module(module), function)(spec)

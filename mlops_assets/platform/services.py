@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.platform import database, object_store, registry
+from mlops_assets.platform import database, endpoint, object_store, orchestrator, registry
 from mlops_assets.platform.service import PlatformError
 
 if TYPE_CHECKING:
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 def describe(settings: Settings) -> list[Service]:
     """Every service, embedded or outside, as the settings have it. Starts nothing."""
-    return [object_store.service(settings), *database.services(settings), registry.service(settings)]
+    return [
+        object_store.service(settings),
+        *database.services(settings),
+        registry.service(settings),
+        *orchestrator.services(settings),
+        *endpoint.services(settings),
+    ]
 
 
 def chosen(services: list[Service], only: Collection[str] | None) -> list[Service]:

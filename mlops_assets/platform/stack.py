@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.platform import orphans, ports
 from mlops_assets.platform.generated import ensure_secrets
+from mlops_assets.platform.orchestrator import ensure_home
 from mlops_assets.platform.service import NotReadyError, PlatformError, State, Status
 from mlops_assets.platform.services import chosen, describe
 from mlops_assets.platform.supervision import Process, Supervisor, tail
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.settings import Settings
 
 _GRACE_SECONDS = 10.0
+_STARTS = 3
 
 
 def _silent(name: str, doing: str) -> None:
@@ -39,6 +41,7 @@ def up(settings: Settings, only: Collection[str] | None, progress: Progress | No
             _clear_away(settings)
         everything = describe(settings)
         services = chosen(everything, only)
+        ensure_home(settings)
         _prepare(supervisor, everything, services)
         _Starter(supervisor, settings.start_timeout_seconds, progress or _silent).run(services)
     return services
@@ -86,27 +89,39 @@ class _Starter:
         self._progress(service.name, "starting")
         if not service.outside:
             self._supervisor.launch(service.name)
-        self._wait(service, deadline)
-        self._progress(service.name, "outside" if service.outside else "ready")
+        if self._answers(service, deadline):
+            self._progress(service.name, "outside" if service.outside else "ready")
 
-    def _wait(self, service: Service, deadline: float) -> None:
-        pause = 0.05
+    def _answers(self, service: Service, deadline: float) -> bool:
+        """Wait until ``service`` answers; False when another failed meanwhile, which says why itself."""
+        pause, pids = 0.05, set[int]()
         while True:
             try:
-                return service.probe()
+                service.probe()
             except NotReadyError as error:
                 if self._failed.is_set():
-                    return None
-                if service.outside:
-                    raise PlatformError(f"The outside {service.name} is not usable: {error}") from None
-                if time.monotonic() > deadline:
-                    log = tail(self._supervisor.logs / f"{service.name}.log", 20)
-                    raise PlatformError(
-                        f"{service.name} did not answer within {self._timeout:.0f} s "
-                        f"(MLOPS_START_TIMEOUT_SECONDS): {error}\nThe end of its log:\n{log}"
-                    ) from error
+                    return False
+                self._give_up(service, error, late=time.monotonic() > deadline, pids=pids)
+            else:
+                return True
             time.sleep(pause)
             pause = min(pause * 1.3, 0.5)
+
+    def _give_up(self, service: Service, error: NotReadyError, *, late: bool, pids: set[int]) -> None:
+        """Raise when there is nothing to wait for; ``pids`` collects the service's processes so far."""
+        if service.outside:
+            raise PlatformError(f"The outside {service.name} is not usable: {error}") from None
+        process = self._supervisor.processes().get(service.name)
+        if process is not None and process.alive:
+            pids.add(process.pid)
+        if not late and len(pids) <= _STARTS:
+            return
+        what = f"did not answer within {self._timeout:.0f} s (MLOPS_START_TIMEOUT_SECONDS)"
+        log = tail(self._supervisor.logs / f"{service.name}.log", 20)
+        raise PlatformError(
+            f"{service.name} {what if late else f'ended {_STARTS} times'}: {error}\n"
+            f"The end of its log:\n{log}"
+        ) from None
 
 
 def down(settings: Settings, progress: Progress | None) -> None:

@@ -80,13 +80,18 @@ class Features(Declared):
 
 
 class Gate(Declared):
-    """The rule that turns a candidate into the champion (see ``judging.gate``)."""
+    """The rule that turns a candidate into the champion (see ``judging.gate`` and ``docs/gate.md``).
+
+    ``resample_by``: a column of the features whose rows share their fate (a day): they are resampled
+    together, or the intervals come out too narrow. None: row by row.
+    """
 
     min_auc_over_baseline: float = 0.02
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     noise_margin: float = Field(default=0.002, ge=0)
     max_possible_loss: float = Field(default=0.03, gt=0)
     bootstrap_rounds: int = Field(default=500, ge=100)
+    resample_by: str | None = None
     min_slice_rows: int = 400
     max_slice_auc_drop: float = 0.10
     min_slice_auc: float = 0.50

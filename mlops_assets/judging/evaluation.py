@@ -116,7 +116,7 @@ def evaluate(  # noqa: PLR0913 -- what an evaluation needs; all but the first fo
         rows=int(y.size),
         positives=int(y.sum()),
         resampling=resampling,
-        resampled="rows" if groups is None else f"{np.unique(np.asarray(groups)).size} groups of rows",
+        resampled=_resampled(groups, gate),
         scores={name: one.score(int(y.size), int(y.sum())) for name, one in whole.items()},
         unscored=unscored,
         incumbent=CHAMPION in whole or CHAMPION in unscored,
@@ -161,6 +161,12 @@ def _usable(
         reasons = "; ".join(unscored.values()) or "there are none"
         raise ScoreError(f"no candidate can be scored ({reasons}): look at their training")
     return usable, unscored
+
+
+def _resampled(groups: ArrayLike | None, gate: Gate) -> str:
+    if groups is None:
+        return "rows"
+    return f"{len(set(np.asarray(groups).tolist()))} groups of rows (by {gate.resample_by or 'group'})"
 
 
 def _challenger(labels: NDArray[np.float64], usable: Mapping[str, NDArray[np.float64]]) -> str:

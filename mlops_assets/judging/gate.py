@@ -31,7 +31,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 CHECKS = {
-    "beats_baseline": "Ranks better than chance beyond the noise, and its log loss is no worse than a constant's.",
+    "beats_baseline": "Beats chance in rank beyond the noise; its log loss is no worse than a constant's.",
     "not_worse_than_champion": "Neither ROC AUC nor log loss is worse than the champion's beyond the noise.",
     "no_slice_collapses": "No slice ranks worse than chance or far worse than the champion did there.",
     "calibration_within_bounds": "Its probabilities are off by little more than the positive rate moved.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from dagster_aws.s3 import S3PickleIOManager, S3Resource
 
+from mlops_assets.automation.names import build_object_names_checks
 from mlops_assets.automation.s3_sensor import build_s3_sensor
 from mlops_assets.catalog import PROJECTS
 from mlops_assets.lifecycle.project_assets import build_assets
@@ -36,6 +37,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 project, registry, settings.raw_bucket, settings.endpoint_url(project.endpoint.port_offset)
             )
         ],
+        asset_checks=[check for project in PROJECTS for check in build_object_names_checks(project)],
         sensors=[
             *(build_s3_sensor(project) for project in PROJECTS),
             build_run_closer(registry),

@@ -9,10 +9,10 @@ import dagster as dg
 
 from mlops_assets.automation.conditions import following_condition
 from mlops_assets.families import Family, Fitted
-from mlops_assets.families.packaging import make_bundle, make_examples
 from mlops_assets.lifecycle.code import code_version
 from mlops_assets.lifecycle.describe import asset_key, common, markdown_picture, plain
-from mlops_assets.lifecycle.tracking import log_bytes, run_url
+from mlops_assets.lifecycle.lineage import MLFLOW_RUN, MODEL_URI, TRAINING_SET
+from mlops_assets.lifecycle.tracking import RUN_TAG, log_bytes, run_url
 from mlops_assets.lifecycle.training_set import TrainingSet, read_training_set
 from mlops_assets.project import Project
 from mlops_assets.resources.lake import Lake
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
-
-MODEL_URI = "model_uri"
-MLFLOW_RUN = "mlflow_run"
-TRAINING_SET = "training_set"
-RUN_TAG = "mlops.dagster_run_id"
-"""On the MLflow run of each candidate; dagster-mlflow's own tag marks the run they are nested in."""
 
 
 def build_candidate(project: Project, family: Family) -> dg.AssetsDefinition:
@@ -46,6 +40,8 @@ def build_candidate(project: Project, family: Family) -> dg.AssetsDefinition:
         ),
     )
     def candidate(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from mlops_assets.families.packaging import make_bundle, make_examples
+
         lake: Lake = context.resources.lake
         mlflow = context.resources.mlflow
         training_set = read_training_set(context, project)

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.automation.conditions import following_condition
-from mlops_assets.lifecycle.candidates import MLFLOW_RUN, MODEL_URI, TRAINING_SET
 from mlops_assets.lifecycle.describe import asset_key, common
-from mlops_assets.lifecycle.evaluation import EVIDENCE
-from mlops_assets.lifecycle.lineage import latest
+from mlops_assets.lifecycle.lineage import (
+    EVIDENCE,
+    MLFLOW_RUN,
+    MODEL_URI,
+    TRAINING_SET,
+    VERSION,
+    latest,
+)
 from mlops_assets.project import Project
 from mlops_assets.resources.promotions import Promotion, PromotionLog
 from mlops_assets.resources.registry import Registry, Version
@@ -20,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import sqlalchemy as sa
-
-VERSION = "version"
 
 
 class RollbackError(RuntimeError):

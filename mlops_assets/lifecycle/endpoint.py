@@ -8,9 +8,8 @@ import dagster as dg
 import httpx
 
 from mlops_assets.automation.conditions import following_condition
-from mlops_assets.lifecycle.champion import VERSION
 from mlops_assets.lifecycle.describe import asset_key, common
-from mlops_assets.lifecycle.lineage import latest
+from mlops_assets.lifecycle.lineage import VERSION, latest
 from mlops_assets.project import Project
 
 POLL_SECONDS = 0.2

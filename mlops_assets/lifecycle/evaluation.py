@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.automation.conditions import following_condition
+from mlops_assets.bundle import BundleError
 from mlops_assets.judging import gate as judging_gate
-from mlops_assets.lifecycle.candidates import MLFLOW_RUN, MODEL_URI, TRAINING_SET
+from mlops_assets.judging.evaluation import CHAMPION
 from mlops_assets.lifecycle.describe import asset_key, common, markdown_picture
-from mlops_assets.lifecycle.lineage import latest
+from mlops_assets.lifecycle.lineage import CHALLENGER, EVIDENCE, MLFLOW_RUN, MODEL_URI, TRAINING_SET, latest
 from mlops_assets.lifecycle.tracking import log_bytes, run_url
 from mlops_assets.lifecycle.training_set import TrainingSet, read_training_set
 from mlops_assets.project import Project
@@ -24,13 +25,10 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
-    from serving.predictor import Predictor
 
     from mlops_assets.judging.evaluation import Evaluation
     from mlops_assets.judging.gate import Verdict
-
-CHALLENGER = "challenger"
-EVIDENCE = "evidence"
+    from serving.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -72,18 +70,27 @@ def build_evaluation(project: Project, registry: Registry) -> dg.AssetsDefinitio
         labels = held_out[project.features.label].to_numpy()
         trained_on = lake.get_frame(training_set.lake_key)[project.features.label].to_numpy()
         champion = registry.champion(project.name)
-        models = _models(context, project, registry, training_set.id, champion)
+        models = _candidates(context, project, registry, training_set.id)
+        unscored = _add_champion(models, project, registry, champion)
         predictions = {"baseline": fit_baseline(trained_on).predict(len(labels))}
         for name, model in models.items():
             predictions[name] = model.predictor.predict_frame(held_out).probability
         slices = {name: held_out[name].to_numpy() for name in project.features.slices}
-        result = evaluate(labels, predictions, slices, project.gate)
+        result = evaluate(
+            labels,
+            predictions,
+            slices,
+            project.gate,
+            unscored_champion=unscored,
+            holdout=training_set.held_out,
+            trained_on={name: training_set.partitions for name in models if name != CHAMPION},
+        )
         verdicts = judging_gate.judge(result, project.gate, models[result.challenger].proof)
         challenger = models[result.challenger]
         evidence = _evidence(project, result, verdicts, training_set) | {
             "champion": champion.number if champion else None
         }
-        shown = _show(context, project, result, verdicts, labels, predictions, slices, training_set.held_out)
+        shown = _show(context, project, result, verdicts, labels, predictions, training_set.held_out)
         yield dg.MaterializeResult(
             metadata={
                 **shown,
@@ -101,26 +108,33 @@ def build_evaluation(project: Project, registry: Registry) -> dg.AssetsDefinitio
     return evaluation
 
 
-def _models(
-    context: dg.AssetExecutionContext,
-    project: Project,
-    registry: Registry,
-    training_set: str,
-    champion: Version | None,
+def _candidates(
+    context: dg.AssetExecutionContext, project: Project, registry: Registry, training_set: str
 ) -> dict[str, _Model]:
-    """The candidates of this training set by family name, and ``champion`` if there is one."""
+    """The candidates of this training set, by family name."""
     models = {}
     for family in project.families:
-        made = latest(context.instance, asset_key(project, "candidates", family.name))
-        if made.metadata[TRAINING_SET] != training_set:
+        made = latest(context.instance, asset_key(project, "candidates", family.name)).metadata
+        if made[TRAINING_SET] != training_set:
             raise dg.Failure(
-                f"candidate {family.name} was trained on training set {made.metadata[TRAINING_SET]}, the "
-                f"current one is {training_set}: materialize candidates/{family.name} and this again"
+                f"candidate {family.name} was trained on training set {made[TRAINING_SET]}, the current one "
+                f"is {training_set}: materialize candidates/{family.name} and this again"
             )
-        models[family.name] = _load(project, registry, made.metadata[MODEL_URI], made.metadata[MLFLOW_RUN])
-    if champion is not None:
-        models["champion"] = _load(project, registry, champion.model_uri, "")
+        models[family.name] = _load(project, registry, made[MODEL_URI], made[MLFLOW_RUN])
     return models
+
+
+def _add_champion(
+    models: dict[str, _Model], project: Project, registry: Registry, champion: Version | None
+) -> str | None:
+    """Add the champion to ``models``; why it cannot be scored, if so: it does not lose by default."""
+    if champion is None:
+        return None
+    try:
+        models[CHAMPION] = _load(project, registry, champion.model_uri, "")
+    except BundleError as error:
+        return f"version {champion.number} cannot be loaded: {error}"
+    return models[CHAMPION].proof
 
 
 def _load(project: Project, registry: Registry, model_uri: str, mlflow_run: str) -> _Model:
@@ -166,7 +180,6 @@ def _show(  # noqa: PLR0913 - all that the report draws
     verdicts: tuple[Verdict, ...],
     labels: NDArray[Any],
     predictions: dict[str, NDArray[np.float64]],
-    slices: dict[str, NDArray[Any]],
     held_out: str,
 ) -> dict[str, Any]:
     """Log the report to MLflow; links and pictures for Dagster's UI."""

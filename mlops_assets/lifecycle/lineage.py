@@ -10,9 +10,17 @@ import dagster as dg
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Names of metadata that one stage writes and another reads.
 LAKE_KEY = "lake_key"
 CONTENT = "content_hash"
 LINEAGE = "lineage"
+MANIFEST = "manifest"
+TRAINING_SET = "training_set"
+MODEL_URI = "model_uri"
+MLFLOW_RUN = "mlflow_run"
+CHALLENGER = "challenger"
+EVIDENCE = "evidence"
+VERSION = "version"
 
 
 class NotMaterializedError(LookupError):

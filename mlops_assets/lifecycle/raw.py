@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONTRACT = "contract"
-OBJECT_NAMES = "object_names"
 
 
 def build_raw(project: Project, source: Source, bucket: str) -> dg.AssetsDefinition:
@@ -46,9 +45,6 @@ def build_raw(project: Project, source: Source, bucket: str) -> dg.AssetsDefinit
             dg.AssetCheckSpec(
                 CONTRACT, asset=key, blocking=True, description="The object holds what its contract says."
             ),
-            dg.AssetCheckSpec(
-                OBJECT_NAMES, asset=key, description="Every object below the prefix has a place by its name."
-            ),
         ],
     )
     def raw(
@@ -56,7 +52,7 @@ def build_raw(project: Project, source: Source, bucket: str) -> dg.AssetsDefinit
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         partition = context.partition_key if source.partitioned else None
         ledger = Ledger(tables)
-        seen = ledger.object_for(project, source, partition, context.run_tags)
+        seen = ledger.object_for(project, source, partition, context.run.tags)
         data = s3.get_client().get_object(Bucket=bucket, **seen.get_args)["Body"].read()
         try:
             frame = read_object(data, source.contract, key=seen.key, partition=partition)

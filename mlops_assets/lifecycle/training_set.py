@@ -10,14 +10,12 @@ import dagster as dg
 
 from mlops_assets.automation.conditions import training_condition
 from mlops_assets.lifecycle.describe import asset_key, common, frame_metadata
-from mlops_assets.lifecycle.lineage import CONTENT, LAKE_KEY, LINEAGE, Materialized, latest
+from mlops_assets.lifecycle.lineage import CONTENT, LAKE_KEY, LINEAGE, MANIFEST, Materialized, latest
 from mlops_assets.project import Project
 from mlops_assets.resources.lake import Lake
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MANIFEST = "manifest"
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def write_bundle(onnx_bytes: bytes, bundle: Bundle) -> bytes:
 
     Raises ``BundleError`` if the bytes are no ONNX model, or the bundle contradicts itself.
     """
-    import onnx  # noqa: PLC0415 - a heavy import that only writing needs
+    import onnx  # a heavy import that only writing needs
 
     _check(bundle)
     try:
@@ -97,7 +97,7 @@ def read_bundle(source: Session | bytes) -> Bundle:
 
 def open_session(data: bytes, threads: int = 1) -> Any:
     """An onnxruntime CPU session of ``threads`` threads; raises ``BundleError`` if it cannot be loaded."""
-    import onnxruntime  # noqa: PLC0415 - half a second that declarations need not pay
+    import onnxruntime  # half a second that declarations need not pay
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

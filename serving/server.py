@@ -1,0 +1,118 @@
+"""LitServe's server with our request path, and the processes it consists of.
+
+main      LitServer.run: starts, watches and ends the others; the champion's follower in a thread
+API       uvicorn: HTTP, metrics; hands bodies to the model's process in batches
+model     LitServe's inference worker: decodes, predicts, encodes
+manager   LitServe's shared state
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import litserve as ls
+
+from serving.follower import Follower
+from serving.front import PATH, Front
+from serving.link import Link
+from serving.metrics import Metrics
+from serving.routes import Routes
+from serving.worker import EndpointAPI
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from mlops_assets.project import Project
+    from serving.config import Config
+    from serving.store import Store
+
+LOOK_SECONDS = 0.2
+OURS = {"/", "/health", "/info", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", PATH}
+
+logger = logging.getLogger(__name__)
+
+
+class EndpointServer(ls.LitServer):  # type: ignore[misc]
+    """LitServe's server for one project."""
+
+    def __init__(self, config: Config, project: Project, store: Store, address: Path) -> None:
+        self.draining = False
+        self.failed = False
+        self._link = Link(address, config.answer_seconds)
+        super().__init__(
+            EndpointAPI(config, address),
+            accelerator="cpu",
+            workers_per_device=1,
+            timeout=False,
+            restart_workers=True,
+            disable_openapi_url=True,
+        )
+        self.monitor_internal = LOOK_SECONDS
+        self.uvicorn_graceful_timeout = config.drain_seconds
+        self._follower = Follower(config.registry, project.name, store, config.poll_seconds)
+        metrics = Metrics(project.name)
+        routes = Routes(project, self._link, metrics, store, key=config.api_key is not None)
+        kept = [route for route in self.app.router.routes if getattr(route, "path", None) not in OURS]
+        self.app.router.routes[:] = [*routes.routes(), *kept]
+        # Starlette calls whatever stands here: /predict is answered before any middleware is asked.
+        self.app.middleware_stack = Front(
+            self.app.build_middleware_stack(), self._link, metrics, config.api_key
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Any) -> AsyncIterator[None]:
+        """The API process's life: instead of polling LitServe's response queue, hold the link."""
+        self._link.start()
+        yield
+        self._link.stop()
+
+    def _init_manager(self, num_api_servers: int) -> Any:
+        # A SIGTERM to the whole group must not take LitServe's shared state away while it drains.
+        with _signal(signal.SIGTERM, signal.SIG_IGN):
+            return super()._init_manager(num_api_servers)
+
+    def _start_server(self, *args: Any, **kwargs: Any) -> Any:
+        with _signal(signal.SIGTERM, signal.SIG_DFL):
+            workers = super()._start_server(*args, **kwargs)
+        # The listening socket is the API process's alone: with it, the port must close.
+        for held in (argument for argument in args if isinstance(argument, list)):
+            for listening in held:
+                listening.close()
+        # Only now, since a process that has threads must not be forked.
+        self._follower.start()
+        threading.Thread(target=self._watch, args=(list(workers.values()),), daemon=True).start()
+        return workers
+
+    def _watch(self, processes: list[Any]) -> None:
+        """End the server when its API process has ended: a supervisor then starts all of it anew."""
+        while all(process.is_alive() for process in processes):
+            time.sleep(LOOK_SECONDS)
+        if not self.draining:
+            logger.error("the API process ended; ending the server")
+            self.failed = True
+            self._shutdown_event.set()
+
+    def launch_single_inference_worker(self, lit_api: EndpointAPI, worker_id: int) -> Any:
+        """LitServe's restart of a model's process, which must not happen while the server stops."""
+        if self.draining:
+            return self.inference_workers[worker_id]
+        return super().launch_single_inference_worker(lit_api, worker_id)
+
+    def _perform_graceful_shutdown(self, *args: Any, **kwargs: Any) -> None:
+        self.draining = True
+        super()._perform_graceful_shutdown(*args, **kwargs)
+
+
+@contextmanager
+def _signal(number: int, handler: Any) -> Iterator[None]:
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

@@ -45,10 +45,16 @@ class Fitted:
 
 @runtime_checkable
 class Family(Protocol):
-    """A way to fit a candidate. Implementations are frozen declarations (``Network``, ``Boosting``)."""
+    """A way to fit a candidate. Implementations are frozen declarations (``Network``, ``Boosting``).
+
+    ``kinds``: what it is made with, as tags of the candidate's asset.
+    """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def kinds(self) -> frozenset[str]: ...
 
     def fit(self, examples: Examples, progress: Progress) -> Fitted:
         """Fit on ``examples``; the last rows in time are the family's own validation rows."""

@@ -6,7 +6,7 @@ import dagster as dg
 
 from mlops_assets.lifecycle.code import code_version
 from mlops_assets.lifecycle.describe import asset_key, common, frame_metadata
-from mlops_assets.lifecycle.lineage import CONTENT, LAKE_KEY, LINEAGE, latest
+from mlops_assets.lifecycle.lineage import CONTENT, LAKE_KEY, LINEAGE, data_version, latest
 from mlops_assets.lifecycle.partitions import partitions_def
 from mlops_assets.project import Project
 from mlops_assets.resources.lake import Lake
@@ -41,7 +41,7 @@ def build_features(project: Project) -> dg.AssetsDefinition:
             "%s: %s rows of features -> %s", partition, f"{len(frame):,}", lake.address(lake_key)
         )
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(content[:16]),
+            data_version=data_version(content),
             metadata={
                 **frame_metadata(frame),
                 "positive rate": float(frame[project.features.label].mean()),

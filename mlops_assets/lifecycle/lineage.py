@@ -23,6 +23,11 @@ EVIDENCE = "evidence"
 VERSION = "version"
 
 
+def data_version(content_hash: str) -> dg.DataVersion:
+    """Dagster's data version of a value with this content hash."""
+    return dg.DataVersion(content_hash[:16])
+
+
 class NotMaterializedError(LookupError):
     """An asset that is needed has not been made yet."""
 

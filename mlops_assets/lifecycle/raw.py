@@ -11,7 +11,7 @@ from mlops_assets.automation.ledger import Ledger, ObjectVersion
 from mlops_assets.contracts import ContractError, Problem, read_object
 from mlops_assets.lifecycle.code import code_version
 from mlops_assets.lifecycle.describe import asset_key, common, contract_schema, frame_metadata
-from mlops_assets.lifecycle.lineage import CONTENT, LAKE_KEY, LINEAGE
+from mlops_assets.lifecycle.lineage import CONTENT, LAKE_KEY, LINEAGE, data_version
 from mlops_assets.lifecycle.partitions import partitions_def
 from mlops_assets.project import Project, Source
 from mlops_assets.resources.lake import Lake
@@ -64,7 +64,7 @@ def build_raw(project: Project, source: Source, bucket: str) -> dg.AssetsDefinit
             "/".join([project.name, "raw", source.name, partition or "all"]), frame
         )
         yield dg.MaterializeResult(
-            data_version=dg.DataVersion(content[:16]),
+            data_version=data_version(content),
             metadata=_metadata(frame, seen, bucket, lake_key, content),
         )
         yield dg.AssetCheckResult(

@@ -10,7 +10,15 @@ import dagster as dg
 
 from mlops_assets.automation.conditions import training_condition
 from mlops_assets.lifecycle.describe import asset_key, common, frame_metadata
-from mlops_assets.lifecycle.lineage import CONTENT, LAKE_KEY, LINEAGE, MANIFEST, Materialized, latest
+from mlops_assets.lifecycle.lineage import (
+    CONTENT,
+    LAKE_KEY,
+    LINEAGE,
+    MANIFEST,
+    Materialized,
+    data_version,
+    latest,
+)
 from mlops_assets.project import Project
 from mlops_assets.resources.lake import Lake
 
@@ -79,7 +87,7 @@ def build_training_set(project: Project) -> dg.AssetsDefinition:
             "training set %s: %s rows of %s", content[:16], f"{len(frame):,}", ", ".join(trained)
         )
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(content[:16]),
+            data_version=data_version(content),
             metadata={
                 **frame_metadata(frame),
                 "id": content[:16],
@@ -114,6 +122,7 @@ def _entry(partition: str, made: Materialized) -> dict[str, Any]:
         "partition": partition,
         LAKE_KEY: made.lake_key,
         CONTENT: made.content,
+        "data_version": data_version(made.content).value,
         "objects": made.lineage,
         "dagster_run": made.run_id,
     }

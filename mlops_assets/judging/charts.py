@@ -41,7 +41,7 @@ def drawn_last(evaluation: Evaluation) -> list[str]:
 
 def roc_chart(evaluation: Evaluation, labels: ArrayLike, predictions: Mapping[str, ArrayLike]) -> str:
     """The ROC curves of all scored models."""
-    plot = Plot(440, 400, (0, 1), (0, 1), parts=[])
+    plot = Plot(490, 400, (0, 1), (0, 1), parts=[])
     plot.grid(ticks(0, 1, 5), ticks(0, 1, 5))
     for name in drawn_last(evaluation):
         false, true = roc_curve(labels, predictions[name])
@@ -57,8 +57,9 @@ def reliability_chart(evaluation: Evaluation, labels: ArrayLike, predictions: Ma
         for name in drawn_last(evaluation)
     }
     top = max(max(b.probability, b.high) for bins in curves.values() for b in bins)
-    top = min(1.0, float(np.ceil(top * 10 + 0.2) / 10))
-    plot = Plot(440, 300, (0, top), (0, top), parts=[])
+    top = max(top, float(np.quantile(np.asarray(predictions[evaluation.challenger]), 0.995)))
+    top = min(1.0, float(np.ceil(top * 10) / 10))
+    plot = Plot(490, 300, (0, top), (0, top), parts=[])
     plot.grid(ticks(0, top, 5), ticks(0, top, 5), 2 if top <= 0.5 else 1)
     plot.line("ideal", 0, 0, top, top)
     for name, bins in curves.items():
@@ -77,7 +78,7 @@ def _histogram(evaluation: Evaluation, predictions: Mapping[str, ArrayLike], top
     counts, edges = np.histogram(
         np.clip(np.asarray(predictions[evaluation.challenger]), 0, top), 40, (0, top)
     )
-    plot = Plot(440, 92, (0, top), (0, float(counts.max())), bottom=24, top=4, parts=[])
+    plot = Plot(490, 92, (0, top), (0, float(counts.max())), bottom=24, top=4, parts=[])
     for count, left, right in zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         plot.bar("bar challenger", left, right, count, f"{count:,} rows from {left:.3f} to {right:.3f}")
     plot.text(f"{int(counts.max()):,}", plot.left - 7, plot.top + 9, "tick end")
@@ -92,7 +93,7 @@ def slices_chart(evaluation: Evaluation, column: str) -> str:
     estimates = [one for s in found for one in _aucs(s).values()]
     low = min(0.5, *(e.low for e in estimates)) - 0.01
     high = max(*(e.high for e in estimates), evaluation.score.roc_auc.value) + 0.01
-    plot = Plot(440, 26 * len(found) + 52, (low, high), (len(found), 0), left=112, parts=[])
+    plot = Plot(490, 26 * len(found) + 52, (low, high), (len(found), 0), left=112, parts=[])
     plot.grid(ticks(low, high, 5), (), 2)
     plot.line("chance", 0.5, 0, 0.5, len(found))
     plot.line("overall", evaluation.score.roc_auc.value, 0, evaluation.score.roc_auc.value, len(found))

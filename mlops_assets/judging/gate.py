@@ -58,10 +58,12 @@ def beats_baseline(evaluation: Evaluation, gate: Gate) -> Verdict:
     """The AUC's interval lies above the baseline's + ``min_auc_over_baseline``; the log loss is not lost.
 
     The log loss may be as bad as the baseline's within the noise: under a drift of the label it pays for
-    the rate that moved, which rank does not; beyond the noise it may not.
+    the rate that moved, which rank does not. Beyond the noise it may not, nor by over
+    ``max_possible_loss``, where rows are too few for the noise to end.
     """
     auc, loss = evaluation.versus_baseline.roc_auc, evaluation.versus_baseline.log_loss
-    ranks, pays = auc.low >= gate.min_auc_over_baseline, loss.low <= 0
+    ranks = auc.low >= gate.min_auc_over_baseline
+    pays = loss.low <= 0 and loss.value <= gate.max_possible_loss
     why = f"{evaluation.challenger} knows more than the training set's positive rate."
     if not ranks:
         why = (
@@ -78,7 +80,7 @@ def beats_baseline(evaluation: Evaluation, gate: Gate) -> Verdict:
         passed=ranks and pays,
         observed=f"AUC {_signed(auc)}, log loss {_signed(loss)} against the baseline",
         allowed=f"AUC at least {gate.min_auc_over_baseline:+.3f} beyond the noise, log loss not above 0 "
-        "beyond the noise",
+        f"beyond the noise, nor above {gate.max_possible_loss:.3f}",
         explanation=why,
         figures=_figures(auc_difference=auc, log_loss_difference=loss),
     )
@@ -211,7 +213,7 @@ def calibration_within_bounds(evaluation: Evaluation, gate: Gate) -> Verdict:
         passed=passed,
         observed=f"calibration error {_plain(error)}",
         allowed=f"at most {limit:.3f} ({gate.max_calibration_error:.3f} and the rate's drift, {drift:.3f})",
-        explanation="Its probabilities can be read as probabilities."
+        explanation="Its probabilities are as honest as the drift of the rate allows."
         if passed
         else f"{evaluation.challenger}'s probabilities are off by more than the drift of the rate explains: "
         "look at the reliability curve, and at class weights or sampling in training.",

@@ -86,7 +86,7 @@ def _banner(evaluation: Evaluation, verdicts: Sequence[Verdict]) -> str:
             f'<section class="banner refused">Refused: {escape(evaluation.challenger)}, the best candidate, '
             f"stays a candidate ({count})<small>{escape(why)}</small></section>"
         )
-    against = "it replaces the champion" if evaluation.incumbent else "it becomes the first champion"
+    against = "it may replace the champion" if evaluation.incumbent else "it may become the first champion"
     auc = evaluation.score.roc_auc
     return (
         f'<section class="banner">Passed: {escape(evaluation.challenger)} satisfies all {len(verdicts)} rules'
@@ -155,7 +155,7 @@ def _difference(evaluation: Evaluation, gate: Gate | None) -> str:
     ]
     return (
         "<section><h2>Challenger against champion</h2>"
-        f"{difference_chart(rows, limits.noise_margin, limits.max_possible_loss)}"
+        f'<div class="scroll">{difference_chart(rows, limits.noise_margin, limits.max_possible_loss)}</div>'
         '<p class="note">Paired differences on the same resamples, turned so that right is better. Refused '
         "when an interval lies wholly left of the grey band (worse beyond the noise) or reaches left of the "
         "red line (too uncertain). ROC AUC and log loss decide.</p></section>"

@@ -25,7 +25,10 @@ class Encoding:
     def encode(
         self, columns: Mapping[str, NDArray[Any]]
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.bool_]]]:
-        """``X`` float32 (rows, columns), and for each categorical column which rows were unknown."""
+        """``X`` float32 (rows, columns), and for each categorical column which rows were unknown.
+
+        A missing value (None) has code 0 as well, but is not marked: nothing was said that is not known.
+        """
         names = (*self._numeric, *self._codes)
         rows = len(columns[names[0]])
         x = np.empty((rows, len(names)), dtype=np.float32)
@@ -33,7 +36,10 @@ class Encoding:
         for position, name in enumerate(self._numeric):
             x[:, position] = columns[name]
         for position, (name, codes) in enumerate(self._codes.items(), len(self._numeric)):
-            get = codes.get
-            x[:, position] = [get(value, 0) for value in columns[name].tolist()]
-            unknown[name] = x[:, position] == 0
+            values, get = columns[name].tolist(), codes.get
+            x[:, position] = [get(value, 0) for value in values]
+            marks = x[:, position] == 0
+            if marks.any():
+                marks &= [value is not None for value in values]
+            unknown[name] = marks
         return x, unknown

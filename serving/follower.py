@@ -60,7 +60,8 @@ class Follower:
             if champion is not None:
                 self._bring(champion)
         except Exception as error:  # noqa: BLE001 - whatever a client library calls "down"
-            self._note(champion, f"{type(error).__name__}: {_first_line(error)}")
+            what = f"the model of version {champion.version} cannot be fetched" if champion else "no answer"
+            self._note(champion, f"registry {self._uri}: {what}: {_first_line(error)}")
             return
         if champion is None or champion != self._failed:
             self._note(champion, None)
@@ -89,6 +90,7 @@ class Follower:
         from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
 
         # MLflow's own patience with a registry that is down is minutes; the next look is a second away.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(1)  # type: ignore[no-untyped-call]
         MLFLOW_HTTP_REQUEST_TIMEOUT.set(10)  # type: ignore[no-untyped-call]
         return mlflow.MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
@@ -140,4 +142,4 @@ class Follower:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+    return (str(error).splitlines() or [""])[0][:200]

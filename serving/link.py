@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -159,10 +159,9 @@ class _Wire(asyncio.Protocol):
         self.ended = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream connection gives no other
-        transport.set_write_buffer_limits(high=frames.LARGEST)
-        self._transport = transport
-        self._link.connected(transport)
+        wire = cast("asyncio.Transport", transport)  # uvloop's is one, but does not inherit from it
+        wire.set_write_buffer_limits(high=frames.LARGEST)
+        self._link.connected(wire)
 
     def data_received(self, data: bytes) -> None:
         received = self._link.received

@@ -5,7 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 if TYPE_CHECKING:
     from serving.holder import Status
@@ -18,6 +25,7 @@ class Metrics:
     """The metrics of one endpoint; each carries the label ``project``."""
 
     def __init__(self, project: str) -> None:
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         self._project = project
         self._requests = self._counter("endpoint_requests", "Answers to /predict by HTTP status", "status")

@@ -7,6 +7,7 @@ body: the objects in it are cut out before boto3 parses the rest, and told apart
 from __future__ import annotations
 
 import hashlib
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
@@ -17,9 +18,8 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dagster_aws.s3 import S3Resource
-
 _RAW = "RawContents"
+_cutting: ContextVar[bool] = ContextVar("cutting", default=False)
 _FIRST, _LAST = b"<Contents>", b"</Contents>"
 
 
@@ -51,31 +51,22 @@ class BadContinuation(Exception):  # noqa: N818 (it is an answer, not a failure)
     """The store does not know the continuation any more: begin again."""
 
 
-_clients: dict[str, Any] = {}
-
-
-def listing_client(s3: S3Resource) -> Any:
-    """The process's S3 client for ``s3``: making one costs more than a tick with nothing new."""
-    config = s3.model_dump_json()
-    if config not in _clients:
-        client = s3.get_client()
-        client.meta.events.register("before-parse.s3.ListObjectsV2", _cut_out_contents)
-        _clients[config] = client
-    return _clients[config]
-
-
 def list_page(client: Any, bucket: str, prefix: str, after: str | None) -> Page:
-    """The page that follows ``after``, or the first. ``client`` comes from ``listing_client``.
+    """The page that follows ``after``, or the first.
 
     Raises ``BadContinuation`` when the store refuses ``after``, ``ClientError`` for all else.
     """
+    client.meta.events.register("before-parse.s3.ListObjectsV2", _cut_out_contents, unique_id=_RAW)
     more: Mapping[str, str] = {"ContinuationToken": after} if after else {}
+    cutting = _cutting.set(True)
     try:
         answer = client.list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
     except ClientError as error:
         if after and error.response["ResponseMetadata"]["HTTPStatusCode"] == 400:
             raise BadContinuation(after) from error
         raise
+    finally:
+        _cutting.reset(cutting)
     following = answer.get("NextContinuationToken") if answer["IsTruncated"] else None
     return Page(answer.get(_RAW, b""), following, answer.get("EncodingType") == "url")
 
@@ -83,6 +74,8 @@ def list_page(client: Any, bucket: str, prefix: str, after: str | None) -> Page:
 def _cut_out_contents(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
 ) -> None:
+    if not _cutting.get():
+        return  # somebody else's listing by the same client
     body: bytes = response_dict["body"]
     start, end = body.find(_FIRST), body.rfind(_LAST)
     if response_dict["status_code"] == 200 and start >= 0:

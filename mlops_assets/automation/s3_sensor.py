@@ -21,7 +21,6 @@ from dagster_aws.s3 import S3Resource
 
 from mlops_assets.automation import features_due, names, requests
 from mlops_assets.automation.ledger import VERSIONS_TAG
-from mlops_assets.automation.listing import listing_client
 from mlops_assets.automation.places import Place, place
 from mlops_assets.automation.plan import Limits, OpenRun, Pending, Plan, Request, View, make_plan
 from mlops_assets.automation.recording import Recording
@@ -91,7 +90,7 @@ class Tick:
         memory = _memories.setdefault((self.tables.url, self.bucket, self.project.name), Memory())
         recording = Recording(self.tables.engine, self.project.name, self._place)
         recording.place_again()
-        return Scan(listing_client(self.s3), self.bucket, f"{self.project.name}/", recording, memory)
+        return Scan(self.s3.get_client(), self.bucket, f"{self.project.name}/", recording, memory)
 
     def _place(self, key: str) -> Place:
         return place(self.project, key, datetime.now(UTC))

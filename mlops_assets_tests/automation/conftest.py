@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
-from dagster_aws.s3 import S3Resource
 
+from mlops_assets.resources.s3 import SharedS3Resource
 from mlops_assets.resources.tables import Tables
 from mlops_assets_tests.automation.world import World
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def s3(object_store: ObjectStore) -> S3Resource:
-    return S3Resource(
+def s3(object_store: ObjectStore) -> SharedS3Resource:
+    return SharedS3Resource(
         endpoint_url=object_store.endpoint_url,
         region_name="us-east-1",
         aws_access_key_id=object_store.access_key,
@@ -42,7 +42,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def world(
     object_store: ObjectStore,
     buckets: tuple[str, str],
-    s3: S3Resource,
+    s3: SharedS3Resource,
     tables: Tables,
     instance: dg.DagsterInstance,
 ) -> World:

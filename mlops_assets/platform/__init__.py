@@ -24,7 +24,8 @@ def up(
 ) -> list[Service]:
     """Start what is not running yet, wait until all of it answers, and return the services.
 
-    ``only``: names of services or groups (see ``services.SERVICES_HELP``), with all they need; default all.
+    ``only``: names of services or groups (database, orchestrator, endpoint ...), with all that they need;
+    default: all.
 
     Raises:
         PlatformError: a port is taken, an outside part is not reachable, or a service did not
@@ -50,11 +51,11 @@ def restart(settings: Settings, only: Collection[str], progress: Progress | None
     return stack.restart(settings, only, progress)
 
 
-def status(settings: Settings) -> list[Status]:
-    """What each service is doing now, asked of the service itself."""
+def status(settings: Settings, only: Collection[str] | None = None) -> list[Status]:
+    """What each service (or those of ``only``) is doing now, asked of the service itself."""
     from mlops_assets.platform import stack
 
-    return stack.status(settings)
+    return stack.status(settings, only)
 
 
 def reset(settings: Settings) -> None:

@@ -136,7 +136,10 @@ class _LocationLoaded:
                 # A location that does not answer yet may; one that answers with an error will not mend.
                 passing = loaded["className"] == "DagsterUserCodeUnreachableError"
                 kind = NotReadyError if passing else PlatformError
-                raise kind(f"{self._url}: {entry['name']} has a load error: {loaded['message']}")
+                raise kind(
+                    f"The code location has an error (mend it, then: mlops restart {CODE_LOCATION}): "
+                    f"{loaded['message']}"
+                )
             if entry["loadStatus"] != "LOADED" or not loaded:
                 raise NotReadyError(f"{self._url}: {entry['name']} is {entry['loadStatus'].lower()}")
 

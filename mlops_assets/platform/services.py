@@ -25,14 +25,22 @@ def describe(settings: Settings) -> list[Service]:
     ]
 
 
-def chosen(services: list[Service], only: Collection[str] | None) -> list[Service]:
-    """The services that ``only`` names (by name or group) and all that these need."""
+def named(services: list[Service], only: Collection[str] | None) -> list[Service]:
+    """The services that ``only`` names, by name or group; all for None.
+
+    Raises ``PlatformError`` for a name that there is not.
+    """
     if only is None:
         return services
     known = {name for service in services for name in (service.name, service.group)}
     if unknown := sorted(set(only) - known):
-        raise PlatformError(f"No service {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")
-    wanted = {service.name for service in services if {service.name, service.group} & set(only)}
+        raise PlatformError(f"There is no service {', '.join(unknown)}, but {', '.join(sorted(known))}.")
+    return [service for service in services if {service.name, service.group} & set(only)]
+
+
+def chosen(services: list[Service], only: Collection[str] | None) -> list[Service]:
+    """The services that ``only`` names and all that these need."""
+    wanted = {service.name for service in named(services, only)}
     while more := {need for s in services if s.name in wanted for need in s.needs} - wanted:
         wanted |= more
     return [service for service in services if service.name in wanted]

@@ -14,11 +14,12 @@ from mlops_assets.platform import orphans, ports
 from mlops_assets.platform.generated import ensure_secrets
 from mlops_assets.platform.orchestrator import ensure_home
 from mlops_assets.platform.service import NotReadyError, PlatformError, State, Status
-from mlops_assets.platform.services import chosen, describe
+from mlops_assets.platform.services import chosen, describe, named
 from mlops_assets.platform.supervision import Process, Supervisor, tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
 
     from mlops_assets.platform import Progress
     from mlops_assets.platform.service import Service
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _GRACE_SECONDS = 10.0
 _STARTS = 3
+_SUPERVISOR = "supervisord"
 
 
 def _silent(name: str, doing: str) -> None:
@@ -151,17 +153,29 @@ def _down(settings: Settings, progress: Progress) -> None:
 def restart(settings: Settings, only: Collection[str], progress: Progress | None) -> list[Service]:
     """See ``mlops_assets.platform.restart``."""
     with _alone(settings):
-        names = {s.name for s in describe(settings) if not s.outside and {s.name, s.group} & set(only)}
-        Supervisor(settings).stop(names)
+        Supervisor(settings).stop(s.name for s in named(describe(settings), only) if not s.outside)
     return up(settings, only, progress)
 
 
-def status(settings: Settings) -> list[Status]:
+def status(settings: Settings, only: Collection[str] | None) -> list[Status]:
     """See ``mlops_assets.platform.status``."""
     known = Supervisor(settings).processes()
-    services = describe(settings) if settings.secrets_file.exists() or not known else []
+    everything = describe(settings)
+    services = named(everything, only)
     with ThreadPoolExecutor(max(len(services), 1)) as pool:
         return list(pool.map(lambda service: _status(service, known.get(service.name)), services))
+
+
+def log_files(settings: Settings, only: Collection[str] | None) -> dict[str, Path]:
+    """The log of each embedded service, by name; of the supervisor itself too, when it is asked for."""
+    folder = Supervisor(settings).logs
+    asked = None if only is None else [name for name in only if name != _SUPERVISOR]
+    services = named(describe(settings), asked) if asked is None or asked else []
+    names = [service.name for service in services if not service.outside]
+    return {
+        name: folder / f"{name}.log"
+        for name in names + ([_SUPERVISOR] if only and _SUPERVISOR in only else [])
+    }
 
 
 def _status(service: Service, process: Process | None) -> Status:
@@ -187,6 +201,8 @@ def _status(service: Service, process: Process | None) -> Status:
 def _asked(probe: Callable[[], None], fine: State) -> tuple[State, str]:
     try:
         probe()
+    except PlatformError as error:
+        return "failing", str(error)
     except NotReadyError as error:
         return ("unreachable" if fine == "outside" else "starting"), str(error)
     return fine, ""

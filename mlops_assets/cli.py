@@ -1,0 +1,226 @@
+"""``mlops``: the platform's command line. Heavy imports are in the commands, so that help is quick."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from contextlib import contextmanager
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from mlops_assets.project import Project
+    from mlops_assets.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The MLOps platform on this machine: real parts, state under .mlops/.",
+)
+Services = Annotated[
+    list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Services or groups; default: all.")
+]
+ProjectName = Annotated[str, typer.Argument(metavar="PROJECT", help="A project of the catalog.")]
+
+
+@app.command()
+def up(services: Services = None) -> None:
+    """Start the platform (what does not run yet), wait until all of it answers, show the addresses."""
+    from mlops_assets import platform
+    from mlops_assets.platform import show
+
+    console = _console()
+    with _errors(), show.progress(console) as progress:
+        started = platform.up(_settings(), services or None, progress)
+    console.print(show.addresses(started))
+
+
+@app.command()
+def down() -> None:
+    """Stop the platform. Nothing is lost: the next up goes on where it stopped."""
+    from mlops_assets import platform
+    from mlops_assets.platform import show
+
+    with _errors(), show.progress(_console()) as progress:
+        platform.down(_settings(), progress)
+
+
+@app.command()
+def restart(
+    services: Annotated[list[str], typer.Argument(metavar="SERVICE...", help="Services or groups.")],
+) -> None:
+    """Stop services and start them again, with changed code for example (code-location)."""
+    from mlops_assets import platform
+    from mlops_assets.platform import show
+
+    with _errors(), show.progress(_console()) as progress:
+        platform.restart(_settings(), services, progress)
+
+
+@app.command()
+def status(
+    services: Services = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """What each service does now, asked of the service itself. Exit code 1 if one is not ready."""
+    from mlops_assets import platform
+    from mlops_assets.platform import show
+
+    with _errors():
+        rows = platform.status(_settings(), services or None)
+    if as_json:
+        typer.echo(json.dumps([row.as_json() for row in rows], indent=2))
+    else:
+        _console().print(show.statuses(rows))
+    if any(row.state not in {"ready", "outside"} for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def logs(
+    services: Services = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
+) -> None:
+    """The end of the services' logs (also: supervisord, the one that keeps them alive)."""
+    from mlops_assets.platform import show, stack
+
+    with _errors():
+        show.logs(stack.log_files(_settings(), services or None), lines, follow=follow)
+
+
+@app.command()
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Stop the platform and delete all of its state: objects, models, history, credentials."""
+    from mlops_assets import platform
+
+    settings = _settings()
+    if not yes:
+        typer.confirm(f"Delete everything under {settings.state}?", abort=True)
+    with _errors():
+        platform.reset(settings)
+    typer.echo(f"{settings.state} is gone.")
+
+
+@app.command()
+def env() -> None:
+    """Shell commands that let other tools (aws, mlflow, dagster) meet the platform: eval "$(mlops env)"."""
+    from mlops_assets.platform.environment import shell_environment
+
+    for name, value in shell_environment(_settings()).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def upload(
+    project: ProjectName,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Such as flights/2013-01.csv.")],
+    source: Annotated[str | None, typer.Option(help="The source, where the path does not say it.")] = None,
+    key: Annotated[str | None, typer.Option(help="The name below the project, whatever it is.")] = None,
+) -> None:
+    """Put files into the raw bucket, under the names that the project's sources expect."""
+    from mlops_assets.platform.deliver import deliver, keys_for
+
+    with _errors():
+        for done in deliver(_settings(), keys_for(_project(project), files, source, key)):
+            typer.echo(f"{done.file} -> s3://{done.bucket}/{done.key} (version {done.version})")
+
+
+@app.command()
+def predict(
+    project: ProjectName,
+    instances: Annotated[
+        str, typer.Argument(metavar="JSON", help="An instance, a list of them, @FILE, or - for stdin.")
+    ],
+) -> None:
+    """Ask the project's endpoint for predictions, and print its answer."""
+    from mlops_assets.platform.ask import predict as ask
+
+    with _errors():
+        typer.echo(json.dumps(ask(_settings(), _project(project), instances), indent=2))
+
+
+@app.command()
+def rollback(project: ProjectName) -> None:
+    """Return to the project's former champion; the promotion log says so."""
+    from mlops_assets.lifecycle.champion import RollbackError
+    from mlops_assets.lifecycle.champion import rollback as return_to_former
+    from mlops_assets.resources.promotions import PromotionLog
+    from mlops_assets.resources.registry import Registry
+    from mlops_assets.resources.tables import engine_for
+
+    settings = _settings()
+    with _errors(RollbackError):
+        name = _project(project).name
+        log = PromotionLog(engine_for(settings.dagster_database))
+        entry = return_to_former(log, Registry(settings.mlflow_url), name)
+    typer.echo(f"{name}: version {entry.version} is the champion again, instead of {entry.replaced}.")
+
+
+@app.command()
+def demo() -> None:
+    """Real flights become a served model, and a better one follows. Leaves the platform running."""
+    from mlops_assets.demo import run_demo
+
+    with _errors():
+        code = run_demo(_settings())
+    raise typer.Exit(code)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _settings() -> Settings:
+    from pydantic import ValidationError
+
+    from mlops_assets.settings import get_settings
+
+    try:
+        return get_settings()
+    except ValidationError as error:
+        for one in error.errors():
+            name = "_".join(str(part) for part in one["loc"]).upper()
+            typer.secho(f"MLOPS_{name} {one['msg'].removeprefix('Value error, ')}", fg="red", err=True)
+        raise typer.Exit(2) from None
+
+
+def _project(name: str) -> Project:
+    from mlops_assets.catalog import get_project
+
+    try:
+        return get_project(name)
+    except KeyError as error:
+        raise typer.BadParameter(str(error.args[0])) from None
+
+
+@contextmanager
+def _errors(*more: type[Exception]) -> Iterator[None]:
+    """Show an error that says what to do as its message alone, without a traceback."""
+    from mlops_assets.platform.ask import AskError
+    from mlops_assets.platform.deliver import DeliveryError
+    from mlops_assets.platform.service import PlatformError
+
+    known: tuple[type[Exception], ...] = (PlatformError, AskError, DeliveryError, *more)
+    try:
+        yield
+    except known as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+if __name__ == "__main__":
+    app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +39,9 @@ class RequestDecoder:
     """Decodes ``{"instances": [...]}`` straight into the project's instances."""
 
     def __init__(self, instance: type[msgspec.Struct]) -> None:
-        strict = msgspec.defstruct(
-            instance.__name__, [], bases=(instance,), forbid_unknown_fields=True, module=instance.__module__
-        )
+        strict = instance
+        if not instance.__struct_config__.forbid_unknown_fields:
+            strict = msgspec.defstruct(instance.__name__, [], bases=(instance,), forbid_unknown_fields=True)
         request = msgspec.defstruct(
             "Request",
             [("instances", list[strict])],  # type: ignore[valid-type]
@@ -93,20 +94,18 @@ def _no_json(body: bytes, error: Exception) -> RequestError:
         return RequestError(400, f"the body is not JSON: {_lower(str(error))}")
     for row, field, name in _not_numbers(value):
         where = f"instances[{row}].{field}"
-        return RequestError(
-            422, f"{where}: {name} is not a number in JSON; send null or leave it out", row, field
-        )
+        return RequestError(422, f"{where}: {name} is not a number in JSON", row, field)
     return RequestError(400, f"the body is not JSON: {_lower(str(error))}")
 
 
 def _not_numbers(value: Any) -> list[tuple[int, str, str]]:
     rows = value.get("instances") if isinstance(value, dict) else None
     return [
-        (number, field, str(cell))
+        (number, field, "NaN" if math.isnan(cell) else "Infinity")
         for number, row in enumerate(rows if isinstance(rows, list) else [])
         if isinstance(row, dict)
         for field, cell in row.items()
-        if isinstance(cell, float) and (cell != cell or cell in (float("inf"), float("-inf")))  # noqa: PLR0124 - NaN
+        if isinstance(cell, float) and not math.isfinite(cell)
     ]
 
 

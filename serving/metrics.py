@@ -25,7 +25,7 @@ class Metrics:
     """The metrics of one endpoint; each carries the label ``project``."""
 
     def __init__(self, project: str) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._project = project
         self._requests = self._counter("endpoint_requests", "Answers to /predict by HTTP status", "status")

@@ -78,15 +78,20 @@ def _json(value: Any, *, ready: bool) -> Response:
 def _page_facts(project: Project, *, key: bool) -> dict[str, Any]:
     """What the page's script needs to draw the form."""
     endpoint = project.endpoint
+    instance = project.features.instance
+    _, schemas = msgspec.json.schema_components([instance])
+    properties = schemas[instance.__name__]["properties"]
     fields = [
         {
             "name": field.name,
             "kind": field.kind,
             "optional": field.optional or not field.required,
+            "nullable": field.optional,
             "choices": list(endpoint.choices.get(field.name, ())),
             "example": endpoint.example.get(field.name),
+            **_limits(properties[field.name]),
         }
-        for field in fields_of(project.features.instance)
+        for field in fields_of(instance)
     ]
     return {
         "project": project.name,
@@ -95,6 +100,16 @@ def _page_facts(project: Project, *, key: bool) -> dict[str, Any]:
         "positive": endpoint.positive,
         "key": key,
         "fields": fields,
+    }
+
+
+def _limits(schema: dict[str, Any]) -> dict[str, Any]:
+    """A field's own words and limits, from its JSON schema."""
+    plain = next((option for option in schema.get("anyOf", ()) if option.get("type") != "null"), schema)
+    return {
+        "description": plain.get("description") or schema.get("description") or "",
+        "minimum": plain.get("minimum"),
+        "maximum": plain.get("maximum"),
     }
 
 

@@ -82,8 +82,9 @@ class Features(Declared):
 class Gate(Declared):
     """The rule that turns a candidate into the champion (see ``judging.gate`` and ``docs/gate.md``).
 
-    ``resample_by``: a column of the features whose rows share their fate (a day): they are resampled
-    together, or the intervals come out too narrow. None: row by row.
+    ``resample_days_of``: a column of the features that holds the row's time. Rows of one day share their
+    fate (weather, a strike), so that whole days are resampled; drawn one by one, they would make the
+    intervals too narrow. None: row by row.
     """
 
     min_auc_over_baseline: float = 0.02
@@ -91,7 +92,7 @@ class Gate(Declared):
     noise_margin: float = Field(default=0.002, ge=0)
     max_possible_loss: float = Field(default=0.03, gt=0)
     bootstrap_rounds: int = Field(default=500, ge=100)
-    resample_by: str | None = None
+    resample_days_of: str | None = None
     min_slice_rows: int = 400
     max_slice_auc_drop: float = 0.10
     min_slice_auc: float = 0.50

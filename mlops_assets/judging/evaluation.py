@@ -166,7 +166,8 @@ def _usable(
 def _resampled(groups: ArrayLike | None, gate: Gate) -> str:
     if groups is None:
         return "rows"
-    return f"{len(set(np.asarray(groups).tolist()))} groups of rows (by {gate.resample_by or 'group'})"
+    what = "days" if gate.resample_days_of else "groups of rows"
+    return f"{len(set(np.asarray(groups).tolist()))} {what}"
 
 
 def _challenger(labels: NDArray[np.float64], usable: Mapping[str, NDArray[np.float64]]) -> str:

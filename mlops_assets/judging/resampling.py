@@ -64,6 +64,17 @@ def draws(
         yield drawn.astype(np.float64)[codes]
 
 
+def days(times: ArrayLike) -> NDArray[np.str_]:
+    """The day of each time, as groups for ``draws``: ISO text or datetime64 in, ``2013-01-31`` out.
+
+    Raises ``ScoreError`` for what is no time.
+    """
+    try:
+        return np.datetime_as_string(np.asarray(times).astype("datetime64[D]"))
+    except ValueError as error:
+        raise ScoreError(f"days: {error}: name a column of times in the gate's resample_days_of") from error
+
+
 def estimate(
     value: float, replicates: NDArray[np.float64], confidence: float, *, floor: float | None = None
 ) -> Estimate:

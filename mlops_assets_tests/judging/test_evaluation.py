@@ -112,9 +112,9 @@ def test_a_champion_without_a_score_is_still_the_incumbent() -> None:
 
 def test_groups_are_named() -> None:
     day = np.arange(WORLD.labels.size) % 30
-    gate = GATE.model_copy(update={"resample_by": "day"})
-    evaluation = WORLD.evaluate(WORLD.truth, groups=day, gate=gate)
-    assert evaluation.resampled == "30 groups of rows (by day)"
+    assert WORLD.evaluate(WORLD.truth, groups=day).resampled == "30 groups of rows"
+    gate = GATE.model_copy(update={"resample_days_of": "scheduled_departure"})
+    assert WORLD.evaluate(WORLD.truth, groups=day, gate=gate).resampled == "30 days"
     assert WORLD.evaluate(WORLD.truth).resampled == "rows"
 
 

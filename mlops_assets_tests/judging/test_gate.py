@@ -54,6 +54,13 @@ def lucky(world: World, seed: int) -> np.ndarray:
     return sigmoid(np.random.default_rng(seed).normal(-1.3, 0.3, world.labels.size))
 
 
+def test_worth_a_little_less_than_a_constant_is_refused_beyond_the_noise() -> None:
+    generous = GATE.model_copy(update={"max_possible_loss": 0.5})
+    refused = verdict("beats_baseline", sigmoid(WORLD.logit * 4), gate=generous)
+    assert 0 < refused.figures["log_loss_difference_low"] < refused.figures["log_loss_difference"] < 0.5
+    assert not refused.passed
+
+
 def test_worth_far_less_than_a_constant_is_refused_where_rows_are_few() -> None:
     small = World(rows=120, seed=4)
     refused = verdict("beats_baseline", small.noisy(3.0), world=small)
@@ -156,6 +163,16 @@ def test_a_slice_below_chance_is_refused() -> None:
 
 def test_a_slice_where_the_champion_was_no_better_passes() -> None:
     assert verdict("no_slice_collapses", collapsed("UA"), champion=collapsed("UA")).passed
+
+
+def test_a_drop_within_the_noise_of_a_small_slice_is_no_collapse() -> None:
+    small = World(rows=1500, seed=6)
+    gate = GATE.model_copy(update={"min_slice_rows": 50, "max_slice_auc_drop": 0.01})
+    candidate, champion = small.noisy(0.9, seed=1), small.noisy(0.9, seed=2)
+    evaluation = small.evaluate(candidate, champion, gate=gate)
+    drops = [s.auc_difference for s in evaluation.slices if s.auc_difference]
+    assert any(d.value < -gate.max_slice_auc_drop and d.high > 0 for d in drops), drops
+    assert verdict("no_slice_collapses", candidate, champion, world=small, gate=gate).passed
 
 
 def test_the_collapse_of_a_slice_too_small_to_judge_is_only_counted() -> None:

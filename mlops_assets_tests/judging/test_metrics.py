@@ -24,6 +24,14 @@ def test_a_perfectly_calibrated_model_has_a_small_calibration_error_and_an_inter
     assert 0 <= error.low < error.value < error.high < 0.03
 
 
+def test_the_interval_of_the_calibration_error_holds_it_although_resampling_inflates_it() -> None:
+    world = World(1500, seed=3)
+    error = score(world.labels, world.truth).calibration_error
+    plain = replicate([Statistics(world.labels, world.truth)], 1500, Resampling())[0].drawn[:, 3, 0]
+    assert np.quantile(plain, 0.1) > error.value  # what the centring is for
+    assert 0 <= error.low < error.value < error.high
+
+
 def test_a_paired_difference_is_narrower_than_the_scores_it_is_of() -> None:
     world = World(5000)
     models = [Statistics(world.labels, world.noisy(noise)) for noise in (0.1, 0.2)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.judging.metrics import replicate, score
-from mlops_assets.judging.resampling import Resampling, draws, estimate
+from mlops_assets.judging.resampling import Resampling, days, draws, estimate
 from mlops_assets.judging.sample import ScoreError
 from mlops_assets.judging.statistics import Statistics
 from mlops_assets_tests.judging.data import World
@@ -42,6 +42,14 @@ def test_groups_that_share_their_fate_widen_the_interval() -> None:
     rows, days = score(labels, p), score(labels, p, groups=day)
     assert days.brier.value == rows.brier.value
     assert days.brier.high - days.brier.low > 3 * (rows.brier.high - rows.brier.low)
+
+
+@pytest.mark.parametrize("kind", [object, "datetime64[m]"])
+def test_times_become_days(kind: str | type) -> None:
+    times = np.array(["2013-04-19T23:59", "2013-04-20T00:00", "2013-04-20T07:15"], dtype=kind)
+    assert days(times).tolist() == ["2013-04-19", "2013-04-20", "2013-04-20"]
+    with pytest.raises(ScoreError, match="name a column of times"):
+        days(np.array(["DL", "UA"]))
 
 
 def test_undefined_replicates_are_not_hidden() -> None:

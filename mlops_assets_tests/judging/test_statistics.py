@@ -52,6 +52,12 @@ def test_a_constant_is_off_by_the_drift_of_the_rate() -> None:
     assert error == pytest.approx(world.labels.mean() - 0.1)
 
 
+def test_equal_probabilities_are_never_split_over_bins() -> None:
+    world = World(3000)
+    error = Statistics(world.labels, np.full(3000, world.labels.mean())).compute()[3, 0]
+    assert error == pytest.approx(0)
+
+
 def test_a_resample_of_one_class_has_no_auc() -> None:
     world = World(500)
     found = Statistics(world.labels, world.truth).compute(world.labels)

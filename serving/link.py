@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -57,6 +56,7 @@ class Link:
         self._tasks = [asyncio.create_task(self._connect()), asyncio.create_task(self._sweep())]
 
     def stop(self) -> None:
+        """Close the connection, which lets the model's process go."""
         for task in self._tasks:
             task.cancel()
         if self._wire is not None:
@@ -95,7 +95,7 @@ class Link:
         self._outbox.clear()
 
     def connected(self, wire: asyncio.Transport) -> None:
-        """Send everything that waits; what a lost process may have had is asked once more."""
+        """The model's process has spoken: send all that waits; what a lost one had is asked once more."""
         self._wire = wire
         loop = asyncio.get_running_loop()
         for number, waiting in list(self._waiting.items()):
@@ -110,10 +110,12 @@ class Link:
         self._outbox.clear()
         self.status = None
 
-    def received(self, number: int, status: int, rows: int, body: bytes) -> None:
+    def received(self, wire: asyncio.Transport, number: int, status: int, rows: int, body: bytes) -> None:
         """One frame of the model's process."""
         if status == frames.STATUS:
             self.status = msgspec.json.decode(body, type=Status)
+            if self._wire is None:
+                self.connected(wire)
             return
         self._finish(number, (status, rows, body))
 
@@ -137,8 +139,9 @@ class Link:
             except OSError:
                 await asyncio.sleep(RECONNECT_SECONDS)
                 continue
-            await wire.ended
-            logger.warning("the model's process went away; %d requests wait for the next", self.in_flight)
+            if await wire.ended:
+                logger.warning("the model's process went away; %d requests wait for the next", self.in_flight)
+            await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -156,20 +159,23 @@ class _Wire(asyncio.Protocol):
     def __init__(self, link: Link) -> None:
         self._link = link
         self._reader = frames.FrameReader(frames.ANSWER)
-        self.ended = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         wire = cast("asyncio.Transport", transport)  # uvloop's is one, but does not inherit from it
         wire.set_write_buffer_limits(high=frames.LARGEST)
-        self._link.connected(wire)
+        # Nothing is sent before the first status: the kernel connects to a process that is being
+        # killed as well, and what is sent there would count as lost with it.
+        self._wire = wire
 
     def data_received(self, data: bytes) -> None:
-        received = self._link.received
+        received, wire = self._link.received, self._wire
         for (number, status, rows), body in self._reader.feed(data):
-            received(number, status, rows, body)
+            received(wire, number, status, rows, body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
+        spoke = self._link.status is not None
         self._link.disconnected()
         if not self.ended.done():
-            self.ended.set_result(time.monotonic())
+            self.ended.set_result(spoke)

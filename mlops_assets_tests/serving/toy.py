@@ -46,7 +46,7 @@ def transform(columns: Columns) -> Columns:
 
 
 TOY = Project(
-    name="toy",
+    name="trips",
     title="Will this trip be long?",
     description="A project for tests.",
     owners=("tests@example.org",),
@@ -116,7 +116,7 @@ def make_bundle(bias: float, **changes: Any) -> bytes:
         ("AA", 100.0, None), ("B6", 2400.0, 0.5), ("UA", 760.0, 1.0), ("XX", 1.0, None),
     ]  # fmt: skip
     bundle = Bundle(
-        project="toy",
+        project="trips",
         family="hand",
         numeric=["far", "hot"],
         vocabularies={"carrier": list(CARRIERS)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -23,10 +24,16 @@ def die_with(parent: int) -> None:
     threading.Thread(target=_watch, args=(parent,), name="lifeline", daemon=True).start()
 
 
-def tie_children() -> None:
-    """From now on each child that this process forks dies with it."""
-    parent = os.getpid()
-    os.register_at_fork(after_in_child=lambda: die_with(parent))
+def close_sockets_on(port: int) -> None:
+    """Close this process's inherited copies of sockets that are bound to ``port``."""
+    for number in [int(name) for name in os.listdir("/dev/fd")]:  # noqa: PTH208 - no paths, numbers
+        try:
+            with socket.socket(fileno=os.dup(number)) as copy:
+                name = copy.getsockname()
+        except OSError:
+            continue  # no socket, or the one that listed the folder
+        if isinstance(name, tuple) and name[1] == port:
+            os.close(number)
 
 
 def _watch(parent: int) -> None:

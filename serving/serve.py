@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from serving.config import LOG_FORMAT, Config, ConfigError, load_project
-from serving.lifeline import tie_children
 from serving.server import EndpointServer
 from serving.store import Store
 
@@ -42,7 +41,6 @@ def serve(config: Config) -> int:
     store.prepare()
     lock = _lock(config.store)
     _check_port(config.host, config.port)
-    tie_children()
     server = EndpointServer(config, project, store, _address(config.store))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _stop(server))
@@ -51,9 +49,9 @@ def serve(config: Config) -> int:
         _run(server, config)
     except KeyboardInterrupt:
         logger.info("stopped before it was up")
-    except EOFError:
-        server.failed = not server.draining
-        logger.exception("LitServe's manager ended")
+    except (EOFError, OSError) as error:
+        server.failed = not server.asked_to_stop
+        logger.error("LitServe's manager ended; ending the server (%r)", error)  # noqa: TRY400 - known
     lock.close()
     return int(server.failed)
 
@@ -81,7 +79,7 @@ def _stop(server: EndpointServer) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     logger.info("stopping: requests in flight are answered first")
-    server.draining = True
+    server.asked_to_stop = server.draining = True
     raise KeyboardInterrupt
 
 

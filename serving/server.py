@@ -9,6 +9,7 @@ manager   LitServe's shared state
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ import litserve as ls
 
 from serving.follower import Follower
 from serving.front import PATH, Front
+from serving.lifeline import close_sockets_on, die_with
 from serving.link import Link
 from serving.metrics import Metrics
 from serving.routes import Routes
@@ -42,6 +44,11 @@ class EndpointServer(ls.LitServer):  # type: ignore[misc]
     """LitServe's server for one project."""
 
     def __init__(self, config: Config, project: Project, store: Store, address: Path) -> None:
+        self._port = config.port
+        self._parent = os.getpid()
+        self._starting_manager = False
+        os.register_at_fork(after_in_child=self._forked)
+        self.asked_to_stop = False
         self.draining = False
         self.failed = False
         self._link = Link(address, config.answer_seconds)
@@ -74,8 +81,19 @@ class EndpointServer(ls.LitServer):  # type: ignore[misc]
 
     def _init_manager(self, num_api_servers: int) -> Any:
         # A SIGTERM to the whole group must not take LitServe's shared state away while it drains.
-        with _signal(signal.SIGTERM, signal.SIG_IGN):
-            return super()._init_manager(num_api_servers)
+        self._starting_manager = True
+        try:
+            with _signal(signal.SIGTERM, signal.SIG_IGN):
+                return super()._init_manager(num_api_servers)
+        finally:
+            self._starting_manager = False
+
+    def _forked(self) -> None:
+        die_with(self._parent)
+        if self._starting_manager:
+            # LitServe binds the port before it forks its manager, which would hold it open to clients
+            # that nobody answers any more.
+            close_sockets_on(self._port)
 
     def _start_server(self, *args: Any, **kwargs: Any) -> Any:
         with _signal(signal.SIGTERM, signal.SIG_DFL):

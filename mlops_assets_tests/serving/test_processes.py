@@ -112,6 +112,7 @@ def test_the_server_ends_when_it_loses_a_part_for_good(running: Endpoint, which:
 def test_a_request_that_kills_the_model_twice_gets_an_error_and_the_rest_goes_on(running: Endpoint) -> None:
     threads, answers = asked(running, 1, nap=4)
     running.worker().kill()
+    running.until("the loss to be seen", lambda: running.health()["version"] is None)
     running.until("the next process", lambda: running.health()["version"] == "1")
     time.sleep(0.5)  # it is asked again, and naps
     running.worker().kill()

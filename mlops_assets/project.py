@@ -87,16 +87,16 @@ class Gate(Declared):
     intervals too narrow. None: row by row.
     """
 
-    min_auc_over_baseline: float = 0.02
+    min_auc_over_baseline: float = Field(default=0.02, ge=0, lt=0.5)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     noise_margin: float = Field(default=0.002, ge=0)
     max_possible_loss: float = Field(default=0.03, gt=0)
     bootstrap_rounds: int = Field(default=500, ge=100)
     resample_days_of: str | None = None
-    min_slice_rows: int = 400
-    max_slice_auc_drop: float = 0.10
-    min_slice_auc: float = 0.50
-    max_calibration_error: float = 0.08
+    min_slice_rows: int = Field(default=400, ge=1)
+    max_slice_auc_drop: float = Field(default=0.10, ge=0)
+    min_slice_auc: float = Field(default=0.50, ge=0, le=1)
+    max_calibration_error: float = Field(default=0.08, ge=0)
 
 
 class Partitions(Declared):

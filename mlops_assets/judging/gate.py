@@ -127,7 +127,11 @@ def not_worse_than_champion(evaluation: Evaluation, gate: Gate) -> Verdict:
         observed=f"AUC {_signed(auc)}, log loss {_signed(loss)} against the champion",
         allowed=allowed,
         explanation=why,
-        figures=_figures(auc_difference=auc, log_loss_difference=loss),
+        figures={
+            "noise_margin": gate.noise_margin,
+            "max_possible_loss": gate.max_possible_loss,
+            **_figures(auc_difference=auc, log_loss_difference=loss),
+        },
     )
 
 

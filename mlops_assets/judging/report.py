@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mlops_assets.judging.evaluation import Evaluation
     from mlops_assets.judging.gate import Verdict
     from mlops_assets.judging.metrics import Score
-    from mlops_assets.project import Gate
 
 __all__ = ["loss_curve_png", "render_plots", "render_report"]
 
@@ -41,19 +40,18 @@ def render_report(  # noqa: PLR0913 -- what the page shows
     predictions: Mapping[str, ArrayLike],
     *,
     title: str,
-    gate: Gate | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> str:
     """The page: verdict, scores, challenger against champion, ROC, reliability, slices.
 
-    ``labels`` and ``predictions`` are those that were evaluated; ``facts`` are shown below the title;
-    ``gate`` gives the limits that are drawn (by default the gate's defaults). All text is escaped.
+    ``verdicts`` are the gate's on ``evaluation``, ``labels`` and ``predictions`` those that were
+    evaluated; ``facts`` are shown below the title. All text is escaped.
     """
     sections = [
         _banner(evaluation, verdicts),
         _gate_table(verdicts),
         _scores(evaluation),
-        _difference(evaluation, gate),
+        _difference(evaluation, verdicts),
         _curves(evaluation, labels, predictions),
         _slices(evaluation),
     ]
@@ -141,21 +139,19 @@ def _score_row(evaluation: Evaluation, name: str, score: Score) -> str:
     return f"<tr><td>{_key(evaluation, name)}</td>{''.join(cells)}</tr>"
 
 
-def _difference(evaluation: Evaluation, gate: Gate | None) -> str:
+def _difference(evaluation: Evaluation, verdicts: Sequence[Verdict]) -> str:
     difference = evaluation.versus_champion
-    if difference is None:
+    limits = next((v.figures for v in verdicts if v.name == "not_worse_than_champion"), None)
+    if difference is None or limits is None:
         return ""
-    from mlops_assets.project import Gate as Defaults
-
-    limits = gate or Defaults()
     rows = [
         ("ROC AUC", difference.roc_auc),
         ("Log loss", _turned(difference.log_loss)),
         ("Brier score", _turned(difference.brier)),
     ]
+    chart = difference_chart(rows, limits["noise_margin"], limits["max_possible_loss"])
     return (
-        "<section><h2>Challenger against champion</h2>"
-        f'<div class="scroll">{difference_chart(rows, limits.noise_margin, limits.max_possible_loss)}</div>'
+        f'<section><h2>Challenger against champion</h2><div class="scroll">{chart}</div>'
         '<p class="note">Paired differences on the same resamples, turned so that right is better. Refused '
         "when an interval lies wholly left of the grey band (worse beyond the noise) or reaches left of the "
         "red line (too uncertain). ROC AUC and log loss decide.</p></section>"

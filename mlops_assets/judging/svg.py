@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -106,16 +107,12 @@ class Plot(msgspec.Struct):
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers from ``low`` to ``high``, at most about ``most``."""
-    import numpy as np
-
     span = (high - low) / most
     step = next(s for s in _steps(span) if s >= span)
-    first = int(np.ceil(low / step - 1e-9))
-    return [n * step for n in range(first, int(np.floor(high / step + 1e-9)) + 1)]
+    first = math.ceil(low / step - 1e-9)
+    return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _steps(span: float) -> list[float]:
-    import math
-
     ten = 10.0 ** math.floor(math.log10(span))
     return [ten * factor for factor in (1, 2, 2.5, 5, 10, 20)]

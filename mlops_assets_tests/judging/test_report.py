@@ -38,7 +38,6 @@ def page(proof: str | None = None, *, champion: bool = True, title: str = "Late 
         WORLD.labels,
         predictions,
         title=title,
-        gate=GATE,
         facts={"Training set": "a1b2"},
     )
 

@@ -119,13 +119,16 @@ class Follower:
 
     def _download(self, champion: Copy) -> Copy:
         import mlflow
+        from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 
-        source = champion.source.rpartition("#")[0]
+        # By name and version, not by the source: MLflow cannot list the artifacts of models:/m-...
+        uri = f"models:/{self._project}/{champion.version}"
         started = time.monotonic()
         mlflow.set_tracking_uri(self._uri)
+        MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call]
         names = [
             Path(found.path).name
-            for found in mlflow.artifacts.list_artifacts(artifact_uri=source, tracking_uri=self._uri)
+            for found in mlflow.artifacts.list_artifacts(artifact_uri=uri, tracking_uri=self._uri)
         ]
         if names and FILE not in names:
             problem = f"version {champion.version} holds no {FILE}, but {', '.join(sorted(names))}"
@@ -134,7 +137,7 @@ class Follower:
             )
         with tempfile.TemporaryDirectory() as folder:
             path = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{source}/{FILE}", dst_path=folder, tracking_uri=self._uri
+                artifact_uri=f"{uri}/{FILE}", dst_path=folder, tracking_uri=self._uri
             )
             kept = self._store.add(champion, Path(path).read_bytes())
         logger.info("version %s came in %.2f s", champion.version, time.monotonic() - started)

@@ -147,7 +147,9 @@ class Registry:
             logged = mlflow.onnx.log_model(
                 onnx.load_model_from_string(model), name="model", pip_requirements=["onnxruntime"]
             )
-        made = self.client.create_model_version(self.name, logged.model_uri, run.info.run_id)
+        made = self.client.create_model_version(
+            self.name, logged.model_uri, run.info.run_id, model_id=logged.model_id
+        )
         return str(made.version)
 
     def upload(self, file: str, data: bytes) -> str:

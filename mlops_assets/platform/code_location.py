@@ -1,4 +1,4 @@
-"""Dagster's code location with warm runs: ``python -m mlops_assets.platform.code_location``.
+"""Dagster's code location with warm runs: ``python -m mlops_assets.platform.code_location MODULE``.
 
 Dagster starts each run in a fresh interpreter, which imports everything again: seconds for each of
 the loop's many short runs. Here runs are forked from one server that has imported it all, once.
@@ -6,20 +6,22 @@ the loop's many short runs. Here runs are forked from one server that has import
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import multiprocessing
 import sys
 import threading
 from multiprocessing import forkserver
 from typing import Any
 
+from mlops_assets.platform import database
+from mlops_assets.platform.dagster_process import ensure_tables
 from mlops_assets.platform.ports import HOST
 from mlops_assets.settings import get_settings
 
-MODULE = "mlops_assets.definitions"
 
-
-def main() -> None:
-    """Serve the definitions until ended."""
+def main(module: str) -> None:
+    """Serve the definitions of ``module`` until ended."""
     from dagster._cli.api import api_cli
     from dagster._grpc import server
 
@@ -38,10 +40,15 @@ def main() -> None:
             threading.Thread(target=forkserver.ensure_running, daemon=True).start()
 
     server.DagsterApiServer = WarmServer  # type: ignore[misc]
-    port = str(get_settings().code_location_port)
+    settings = get_settings()
+    with contextlib.suppress(Exception):  # the server imports it again, and shows what is wrong with it
+        importlib.import_module(module)  # the slow part, while the database starts
+    database.wait_for(settings.dagster_database)
+    ensure_tables(settings.dagster_database)
+    port = str(settings.code_location_port)
     # fmt: off
     sys.argv = [
-        "dagster-api", "grpc", "--host", HOST, "--port", port, "--module-name", MODULE,
+        "dagster-api", "grpc", "--host", HOST, "--port", port, "--module-name", module,
         "--location-name", "mlops_assets", "--use-python-environment-entry-point",
         "--lazy-load-user-code",  # definitions that do not load are shown in the UI, with their error
     ]
@@ -50,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

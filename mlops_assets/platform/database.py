@@ -111,10 +111,12 @@ def _make_cluster(data: Path, user: str | None) -> None:
         shutil.rmtree(part)
     _own(part, user)
     options = ["--auth=trust", "--encoding=utf8", "--no-sync", "-U", _SUPERUSER]
+    # With the account's own group too: else root's would apply, to folders that shut their group out.
+    account = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
     try:
-        initdb([*options, "--locale=C.UTF-8"], pgdata=part, user=user)
+        initdb([*options, "--locale=C.UTF-8"], pgdata=part, **account)
     except subprocess.CalledProcessError:
-        initdb([*options, "--no-locale"], pgdata=part, user=user)  # a system without C.UTF-8
+        initdb([*options, "--no-locale"], pgdata=part, **account)  # a system without C.UTF-8
     part.rename(data)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 GROUP = "orchestrator"
 CODE_LOCATION, WEBSERVER, DAEMON = "code-location", "webserver", "daemon"
 LOCATION_NAME = "mlops_assets"
+DEFINITIONS = "mlops_assets.definitions"
 _ROOT = Path(mlops_assets.platform.__file__).parents[2]
 
 
@@ -32,7 +33,7 @@ def services(settings: Settings) -> list[Service]:
         title="Dagster: definitions and runs",
         address=f"{HOST}:{settings.code_location_port} (gRPC)",
         probe=ServesGrpc(settings.code_location_port),
-        argv=(sys.executable, "-m", "mlops_assets.platform.code_location"),
+        argv=(sys.executable, "-m", "mlops_assets.platform.code_location", DEFINITIONS),
         env=_environment(settings, CODE_LOCATION, threads=cores()),
         ports=(Port(settings.code_location_port, "MLOPS_CODE_LOCATION_PORT"),),
         needs=stores,

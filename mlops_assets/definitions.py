@@ -6,6 +6,7 @@ import dagster as dg
 from dagster_aws.s3 import S3PickleIOManager, S3Resource
 
 from mlops_assets.automation.names import build_object_names_checks
+from mlops_assets.automation.plan import Limits
 from mlops_assets.automation.s3_sensor import build_s3_sensor
 from mlops_assets.catalog import PROJECTS
 from mlops_assets.lifecycle.project_assets import build_assets
@@ -19,8 +20,11 @@ from mlops_assets.settings import Settings, get_settings
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
-    """All of the platform's definitions under ``settings``. Contacts nothing."""
+def build_definitions(settings: Settings, limits: Limits | None = None) -> dg.Definitions:
+    """All of the platform's definitions under ``settings``; ``limits`` bound the S3 sensors' ticks.
+
+    Contacts nothing.
+    """
     registry = Registry(settings.mlflow_url)
     access_key, secret_key = settings.s3_credentials
     s3 = S3Resource(
@@ -39,7 +43,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ],
         asset_checks=[check for project in PROJECTS for check in build_object_names_checks(project)],
         sensors=[
-            *(build_s3_sensor(project) for project in PROJECTS),
+            *(build_s3_sensor(project, settings.raw_bucket, limits) for project in PROJECTS),
             build_run_closer(registry),
             dg.AutomationConditionSensorDefinition(
                 "automation",

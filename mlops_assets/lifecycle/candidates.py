@@ -1,7 +1,5 @@
 """Stage ``candidates``: each family fits the training set; MLflow keeps what came of it."""
 
-from __future__ import annotations
-
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +72,7 @@ def build_candidate(project: Project, family: Family) -> dg.AssetsDefinition:
 
 
 def _progress(context: dg.AssetExecutionContext, family: Family) -> Any:
-    def progress(epoch: int, metrics: Mapping[str, float]) -> None:
+    def progress(epoch: int, metrics: "Mapping[str, float]") -> None:
         context.log.info(
             "%s, epoch %d: %s", family.name, epoch, ", ".join(f"{k} {v:.4f}" for k, v in metrics.items())
         )
@@ -95,14 +93,15 @@ def _tags(
 
 
 def _log_dataset(
-    mlflow: Any, project: Project, training_set: TrainingSet, frame: pd.DataFrame, lake: Lake
+    mlflow: Any, project: Project, training_set: TrainingSet, frame: "pd.DataFrame", lake: Lake
 ) -> None:
     """The training set's identity as an MLflow dataset: its name, digest, address and schema."""
-    from mlflow.data.meta_dataset import MetaDataset
-    from mlflow.data.uri_source import URIDatasetSource
+    from mlflow.data.pandas_dataset import from_pandas
 
-    dataset = MetaDataset(
-        URIDatasetSource(lake.address(training_set.lake_key)),
+    dataset = from_pandas(
+        frame,
+        source=lake.address(training_set.lake_key),
+        targets=project.features.label,
         name=f"{project.name}/training_set",
         digest=training_set.id,
     )
@@ -144,7 +143,10 @@ def _log_model(mlflow: Any, bundle: bytes) -> str:
     import onnx
 
     model = onnx.load_model_from_string(bundle)
-    info = mlflow.onnx.log_model(model, name="model", pip_requirements=_requirements())
+    # One file: weights beside the graph would be a second thing to keep together.
+    info = mlflow.onnx.log_model(
+        model, name="model", pip_requirements=_requirements(), save_as_external_data=False
+    )
     return str(info.model_uri)
 
 

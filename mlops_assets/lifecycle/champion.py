@@ -1,7 +1,5 @@
 """Stage ``champion``: the only code that moves the registry's alias, and the promotion log."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -85,7 +83,7 @@ def promote(  # noqa: PLR0913 - what the log keeps
     registry: Registry,
     version: Version,
     kind: str,
-    evidence: Mapping[str, Any],
+    evidence: "Mapping[str, Any]",
     dagster_run: str | None,
 ) -> str | None:
     """Point the alias at ``version`` and append the move to the log; the version that was replaced.
@@ -142,7 +140,7 @@ def _former(log: PromotionLog, project: str, version: str) -> str | None:
     return None
 
 
-def _repair(log: PromotionLog, connection: sa.Connection, project: str, current: Version | None) -> None:
+def _repair(log: PromotionLog, connection: "sa.Connection", project: str, current: Version | None) -> None:
     last = next(log.entries(project), None)
     if current is not None and (last is None or last.version != current.number):
         log.append(
@@ -158,7 +156,7 @@ def _repair(log: PromotionLog, connection: sa.Connection, project: str, current:
         )
 
 
-def _require_current(registry: Registry, project: Project, judged: Mapping[str, Any]) -> None:
+def _require_current(registry: Registry, project: Project, judged: "Mapping[str, Any]") -> None:
     """The champion that was compared with is still the champion, or the challenger is already."""
     current = registry.champion(project.name)
     compared = judged[EVIDENCE]["champion"]
@@ -169,7 +167,7 @@ def _require_current(registry: Registry, project: Project, judged: Mapping[str, 
         )
 
 
-def _require_passed(evidence: Mapping[str, Any]) -> None:
+def _require_passed(evidence: "Mapping[str, Any]") -> None:
     failed = [name for name, verdict in evidence["verdicts"].items() if not verdict["passed"]]
     if failed:
         raise dg.Failure(

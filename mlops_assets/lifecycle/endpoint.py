@@ -1,7 +1,5 @@
 """Stage ``endpoint``: materialized when the running server answers with the champion's version."""
 
-from __future__ import annotations
-
 import time
 
 import dagster as dg

@@ -1,7 +1,6 @@
 """Stage ``evaluation``: candidates, champion and a naive baseline on the same held-out partition."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,7 @@ from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.registry import Registry, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
     from mlops_assets.judging.evaluation import Evaluation
@@ -37,7 +33,7 @@ class _Model:
 
     model_uri: str
     mlflow_run: str
-    predictor: Predictor
+    predictor: "Predictor"
     proof: str | None
 
 
@@ -63,6 +59,7 @@ def build_evaluation(project: Project, registry: Registry) -> dg.AssetsDefinitio
     def evaluation(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         from mlops_assets.judging.baseline import fit_baseline
         from mlops_assets.judging.evaluation import evaluate
+        from mlops_assets.judging.resampling import days
 
         lake: Lake = context.resources.lake
         training_set = read_training_set(context, project)
@@ -82,6 +79,7 @@ def build_evaluation(project: Project, registry: Registry) -> dg.AssetsDefinitio
             slices,
             project.gate,
             unscored_champion=unscored,
+            groups=days(held_out[column].to_numpy()) if (column := project.gate.resample_days_of) else None,
             holdout=training_set.held_out,
             trained_on={name: training_set.partitions for name in models if name != CHAMPION},
         )
@@ -101,6 +99,7 @@ def build_evaluation(project: Project, registry: Registry) -> dg.AssetsDefinitio
                 MLFLOW_RUN: challenger.mlflow_run,
                 TRAINING_SET: training_set.id,
                 EVIDENCE: evidence,
+                **({"not scored": result.unscored} if result.unscored else {}),
             },
             check_results=[_check(verdict) for verdict in verdicts],
         )
@@ -150,7 +149,7 @@ def _load(project: Project, registry: Registry, model_uri: str, mlflow_run: str)
 
 
 def _evidence(
-    project: Project, result: Evaluation, verdicts: tuple[Verdict, ...], training_set: TrainingSet
+    project: Project, result: "Evaluation", verdicts: "tuple[Verdict, ...]", training_set: TrainingSet
 ) -> dict[str, Any]:
     """The numbers that a promotion goes by, as the promotion log and the registry keep them."""
     return {
@@ -163,23 +162,23 @@ def _evidence(
     }
 
 
-def _check(verdict: Verdict) -> dg.AssetCheckResult:
+def _check(verdict: "Verdict") -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=verdict.name,
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity.ERROR,
         description=verdict.explanation,
-        metadata={"observed": verdict.observed, "allowed": verdict.allowed},
+        metadata={"observed": verdict.observed, "allowed": verdict.allowed, **verdict.figures},
     )
 
 
 def _show(  # noqa: PLR0913 - all that the report draws
     context: dg.AssetExecutionContext,
     project: Project,
-    result: Evaluation,
-    verdicts: tuple[Verdict, ...],
-    labels: NDArray[Any],
-    predictions: dict[str, NDArray[np.float64]],
+    result: "Evaluation",
+    verdicts: "tuple[Verdict, ...]",
+    labels: "NDArray[Any]",
+    predictions: "dict[str, NDArray[np.float64]]",
     held_out: str,
 ) -> dict[str, Any]:
     """Log the report to MLflow; links and pictures for Dagster's UI."""
@@ -206,7 +205,7 @@ def _show(  # noqa: PLR0913 - all that the report draws
     }
 
 
-def _score_table(result: Evaluation) -> str:
+def _score_table(result: "Evaluation") -> str:
     import pandas as pd
 
     from mlops_assets.lifecycle.describe import markdown_table

@@ -1,7 +1,5 @@
 """Stage ``features``: one row for each example, a pure function of the raw partitions."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from mlops_assets.lifecycle.code import code_version

@@ -1,7 +1,6 @@
 """Stage ``raw``: exactly the object version that was seen, checked against its contract, as Parquet."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -18,8 +17,6 @@ from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.tables import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pandas as pd
 
 CONTRACT = "contract"
@@ -76,7 +73,7 @@ def build_raw(project: Project, source: Source, bucket: str) -> dg.AssetsDefinit
 
 
 def _metadata(
-    frame: pd.DataFrame, seen: ObjectVersion, bucket: str, lake_key: str, content: str
+    frame: "pd.DataFrame", seen: ObjectVersion, bucket: str, lake_key: str, content: str
 ) -> dict[str, Any]:
     return {
         **frame_metadata(frame),

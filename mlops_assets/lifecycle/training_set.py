@@ -1,7 +1,5 @@
 """Stage ``training_set``: the frozen, content-addressed rows that a training reads."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -128,11 +126,11 @@ def _entry(partition: str, made: Materialized) -> dict[str, Any]:
     }
 
 
-def _content(parts: list[Materialized]) -> str:
+def _content(parts: "list[Materialized]") -> str:
     return hashlib.sha256("".join(part.content for part in parts).encode()).hexdigest()
 
 
-def _write_once(lake: Lake, key: str, frame: pd.DataFrame) -> None:
+def _write_once(lake: Lake, key: str, frame: "pd.DataFrame") -> None:
     import io
 
     buffer = io.BytesIO()

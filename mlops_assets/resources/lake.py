@@ -1,7 +1,5 @@
 """The lake: everything derived, as immutable objects in S3 under names that carry their content."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -36,7 +34,7 @@ class Lake(dg.ConfigurableResource):
     def address(self, key: str) -> str:
         return f"s3://{self.bucket}/{key}"
 
-    def put_frame(self, folder: str, frame: pd.DataFrame) -> tuple[str, str]:
+    def put_frame(self, folder: str, frame: "pd.DataFrame") -> tuple[str, str]:
         """Write ``frame`` as Parquet below ``folder``; its key and its content hash."""
         content = frame_hash(frame)
         key = f"{folder}/{content[:32]}.parquet"
@@ -45,7 +43,7 @@ class Lake(dg.ConfigurableResource):
         self.put(key, buffer.getvalue(), "application/vnd.apache.parquet")
         return key, content
 
-    def get_frame(self, key: str) -> pd.DataFrame:
+    def get_frame(self, key: str) -> "pd.DataFrame":
         import pandas as pd
 
         return pd.read_parquet(io.BytesIO(self.get(key)))
@@ -57,7 +55,7 @@ class Lake(dg.ConfigurableResource):
         return json.loads(self.get(key))
 
 
-def frame_hash(frame: pd.DataFrame) -> str:
+def frame_hash(frame: "pd.DataFrame") -> str:
     """SHA-256 over the rows' values, in order, and the columns' names and types."""
     import pandas as pd
 

@@ -86,13 +86,14 @@ class Registry:
         self.client.set_registered_model_alias(project, CHAMPION, number)
 
     def model_bytes(self, model_uri: str) -> bytes:
-        """The bundle of a logged model (``models:/m-...``) or a version (``models:/name/7``)."""
-        import mlflow
+        """The bundle of a logged model (``models:/m-...``), as the registry's store has it."""
+        from mlflow.artifacts import download_artifacts
 
-        mlflow.set_tracking_uri(self.uri)
+        logged = self.client.get_logged_model(model_uri.rpartition("/")[2])
         with tempfile.TemporaryDirectory() as folder:
-            mlflow.artifacts.download_artifacts(f"{model_uri}/{FILE}", dst_path=folder)
-            return next(Path(folder).rglob(FILE)).read_bytes()
+            uri = f"{logged.artifact_location}/{FILE}"
+            found = download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=self.uri)
+            return Path(found).read_bytes()
 
     @staticmethod
     def _version(found: Any) -> Version:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_assets.project import Endpoint, Features, Partitions, Project
+from mlops_assets.project import Endpoint, Features, Gate, Partitions, Project
 from mlops_assets.projects.flight_delays import features
 from mlops_assets.projects.flight_delays.instance import Flight
 from mlops_assets.projects.flight_delays.model import FAMILIES
@@ -35,6 +35,7 @@ PROJECT = Project(
         slices=("carrier", "origin"),
     ),
     families=FAMILIES,
+    gate=Gate(resample_days_of="scheduled_departure"),
     endpoint=Endpoint(
         port_offset=0,
         positive="late",

@@ -5,26 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from mlops_assets.platform.object_store import s3_client
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mypy_boto3_s3 import S3Client
-
     from mlops_assets.settings import Settings
-
-
-def s3_client(settings: Settings) -> S3Client:
-    """A client of the platform's object store."""
-    import boto3
-
-    access_key, secret_key = settings.s3_credentials
-    return boto3.client(
-        "s3",
-        endpoint_url=settings.s3_url,
-        region_name=settings.s3_region,
-        aws_access_key_id=access_key or None,
-        aws_secret_access_key=secret_key or None,
-    )
 
 
 def put_objects(settings: Settings, project: str, objects: Mapping[str, bytes]) -> list[str]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 OBJECTS = 100_000
-ROUNDS = 5
+ROUNDS = 3
 _BUCKET = "raw"
 _FIRST_DAY = date(2000, 1, 1)
 

@@ -111,6 +111,8 @@ class Settings(BaseSettings):
         """Access key id and secret key; empty strings where neither set nor generated yet."""
         if self.s3_access_key_id and self.s3_secret_access_key:
             return self.s3_access_key_id, self.s3_secret_access_key.get_secret_value()
+        if self.s3_endpoint_url is not None:
+            return "", ""  # an outside store without keys: the generated ones are not for it
         return self._generated.get("s3_access_key_id", ""), self._generated.get("s3_secret_access_key", "")
 
     @property

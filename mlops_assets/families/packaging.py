@@ -14,6 +14,8 @@ from serving.encoding import Encoding
 from serving.fields import Columns as Fields
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from mlops_assets.families import Family, Fitted
@@ -76,7 +78,7 @@ def make_instances(project: Project, frame: pd.DataFrame) -> list[dict[str, Any]
     return found
 
 
-def as_instance(project: Project, row: dict[str, Any]) -> dict[str, Any]:
+def as_instance(project: Project, row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row of a features frame as the JSON object a request would hold; missing values are null."""
     instance: dict[str, Any] = {}
     for field in Fields(project.features.instance).fields:

@@ -32,8 +32,6 @@ NUMERIC = (
     "departures_in_hour",
     "plane_age",
     "plane_seats",
-    "season_sin",
-    "season_cos",
     "dew_point",
     "dew_point_spread",
     "humidity",
@@ -48,7 +46,6 @@ CATEGORICAL = ("carrier", "origin", "dest", "weekday")
 WEEKDAYS = np.array(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"], dtype=object)
 
 _MINUTES_A_DAY = 1440
-_DAYS_A_YEAR = 365.25
 _EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
 _WEATHER = {
     "temp": "temperature",
@@ -111,18 +108,16 @@ def _schedule(rows: pd.DataFrame) -> tuple[NDArray[np.datetime64], NDArray[np.da
 def transform(columns: Columns) -> Columns:
     """The model's columns from the fields of ``Flight``, each of shape (rows,).
 
-    Times may be text (ISO, local) or datetime64. The season goes round the year as a sine and a
-    cosine, so that a month which the training never saw lies between months that it did see.
+    Times may be text (ISO, local) or datetime64. Of the date only the weekday is used: the next month
+    is always one that the training never saw, and with the season among the columns (as a number, or
+    round the year as sine and cosine) the network's AUC on the next month fell from .699 to .686.
     """
     departure = _minutes(columns["scheduled_departure"])
     days = departure // _MINUTES_A_DAY
-    year_angle = days * (2 * np.pi / _DAYS_A_YEAR)
     derived: dict[str, NDArray[Any]] = {name: columns[name] for name in _AS_GIVEN}
     derived["departure_minute"] = departure - days * _MINUTES_A_DAY
     derived["arrival_minute"] = _minutes(columns["scheduled_arrival"]) % _MINUTES_A_DAY
     derived["weekday"] = WEEKDAYS[(days + _EPOCH_WEEKDAY) % 7]
-    derived["season_sin"] = np.sin(year_angle)
-    derived["season_cos"] = np.cos(year_angle)
     derived["plane_age"] = (
         days.astype("datetime64[D]").astype("datetime64[Y]").astype(int) + 1970 - columns["plane_year"]
     )

@@ -31,6 +31,7 @@ def service(settings: Settings) -> Service:
         probe=_Probe(settings),
         argv=() if outside else _argv(settings, internal),
         env={} if outside else service_environment(settings, NAME, store=True, threads=1),
+        stop_seconds=5,  # it can hang on open connections, and a kill loses nothing of what it answered
         ports=()
         if outside
         else (Port(settings.s3_port, "MLOPS_S3_PORT"), *(Port(number) for number in internal.values())),

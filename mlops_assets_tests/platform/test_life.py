@@ -35,6 +35,7 @@ SERVICES = (
     "endpoint-flight_delays",
 )
 HEAL_SECONDS = 10
+LOOPBACK = {"127.0.0.1", "::1"}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,8 @@ def test_everything_listens_on_loopback_only(running: Settings) -> None:
         (process.name(), connection.laddr)
         for process in orphans.platform(running.state).processes()
         for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.ip not in {"127.0.0.1", "::1"}
+        if connection.status == psutil.CONN_LISTEN
+        and connection.laddr.ip.removeprefix("::ffff:") not in LOOPBACK
     ]
     assert open_to_others == []
 

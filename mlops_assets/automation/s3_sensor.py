@@ -26,6 +26,7 @@ from mlops_assets.automation.plan import Limits, OpenRun, Pending, Plan, Request
 from mlops_assets.automation.recording import Recording
 from mlops_assets.automation.scan import Memory, Position, Scan
 from mlops_assets.lifecycle.describe import asset_key
+from mlops_assets.resources.s3 import shared_client
 from mlops_assets.resources.tables import Tables, object_versions
 from mlops_assets.settings import get_settings
 
@@ -90,7 +91,7 @@ class Tick:
         memory = _memories.setdefault((self.tables.url, self.bucket, self.project.name), Memory())
         recording = Recording(self.tables.engine, self.project.name, self._place)
         recording.place_again()
-        return Scan(self.s3.get_client(), self.bucket, f"{self.project.name}/", recording, memory)
+        return Scan(shared_client(self.s3), self.bucket, f"{self.project.name}/", recording, memory)
 
     def _place(self, key: str) -> Place:
         return place(self.project, key, datetime.now(UTC))

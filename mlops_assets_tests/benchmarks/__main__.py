@@ -38,7 +38,8 @@ def write(rows: list[Row]) -> None:
     for row in rows:
         met = "" if row.met is None else "yes" if row.met else "NO"
         target = "" if row.target is None else f"{row.target:g}"
-        table.add_row(row.name, f"{row.ours:,.4g}", f"{row.peer:,.4g}", row.unit, f"{row.ratio:.2f}", target, met)
+        figures = f"{row.ours:,.4g}", f"{row.peer:,.4g}", row.unit, f"{row.ratio:.2f}"
+        table.add_row(row.name, *figures, target, met)
     Console().print(table)
     path = get_settings().state / "bench.json"
     kept = json.loads(path.read_text()) if path.exists() else []

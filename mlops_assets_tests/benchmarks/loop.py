@@ -9,7 +9,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from mlops_assets.catalog import get_project
 from mlops_assets.observe import Dagster
 from mlops_assets.platform import down, up
 from mlops_assets.sample_data import month_objects, planes_object, write_objects
@@ -68,7 +67,7 @@ def _served(settings: Settings, patience_seconds: float = 600) -> float:
         if made := dagster.assets(PROJECT)["endpoint"].made:
             return made[-1].at
         time.sleep(1)
-    raise TimeoutError(f"no endpoint of {get_project(PROJECT).title} within {patience_seconds} s of the upload")
+    raise TimeoutError(f"the endpoint did not answer within {patience_seconds} s of the upload")
 
 
 def free_settings(home: Path) -> Settings:

@@ -36,7 +36,7 @@ def register(registry: Registry) -> Callable[[str], Version]:
     mlflow.set_experiment("tests")
 
     def make(project: str) -> Version:
-        shape = ["n", 1]
+        shape: list[str | int | None] = ["n", 1]
         graph = helper.make_graph(
             [helper.make_node("Sigmoid", ["X"], ["probability"])],
             f"model-{secrets.token_hex(4)}",

@@ -67,8 +67,9 @@ def test_the_runs_of_a_killed_process_end_as_its_dagster_run_did(
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
-        wait_until("the MLflow run", lambda: "begun" in process.stdout.readline())
+        said = process.stdout
+        assert said is not None
+        wait_until("the MLflow run", lambda: "begun" in said.readline())
         process.send_signal(signal.SIGKILL)
     assert statuses(registry, run.run_id) == ["RUNNING", "RUNNING"]
     assert end_open_runs(instance, registry) == []  # the Dagster run is not over yet

@@ -15,6 +15,7 @@ from mlops_assets.resources.registry import Registry
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mlops_assets.project import Project
@@ -78,7 +79,7 @@ class World:
 
     def execute(
         self,
-        keys: list[dg.AssetKey],
+        keys: Sequence[dg.AssetKey],
         partition: str | None = None,
         tags: dict[str, str] | None = None,
         run_key: str | None = None,

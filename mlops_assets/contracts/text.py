@@ -38,6 +38,8 @@ def read_cells(data: bytes, contract: Contract, found: Found) -> pa.Table | None
         return None
     if not (_header_fits(data, contract, found) and _quotes_close(data, found)):
         return None
+    if not _no_blank_lines(data, found):
+        return None
     if data.count(b"\n") == 0:
         found.add(Problem(1, None, "the file has a header but no rows", f"export the rows and {_AGAIN}"))
         return None
@@ -128,6 +130,15 @@ def _quotes_close(data: bytes, found: Found) -> bool:
     return not broken
 
 
+def _no_blank_lines(data: bytes, found: Found) -> bool:
+    # pyarrow would take a blank line for a row of missing values, or skip it and shift all lines.
+    if b"\n\n" not in data and b"\n\r\n" not in data:
+        return True
+    blank = [n for n, line in enumerate(data.split(b"\n"), start=1) if not line.strip(b"\r")]
+    found.add(*(Problem(n, None, "the line is blank", f"leave it out and {_AGAIN}") for n in blank))
+    return False
+
+
 def _parse(data: bytes, contract: Contract, found: Found) -> pa.Table | None:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
@@ -152,7 +163,7 @@ def _parse(data: bytes, contract: Contract, found: Found) -> pa.Table | None:
         ),
     )
     for line, cells in ragged:
-        what = "the line is blank" if cells <= 1 else f"the line has {cells} cells, the header has {width}"
+        what = f"the line has {cells} cells, the header has {width}"
         found.add(
             Problem(line, None, what, f"quote values that hold commas, or complete the line, and {_AGAIN}")
         )

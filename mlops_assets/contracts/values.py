@@ -117,11 +117,12 @@ def _check_partition(frame: pd.DataFrame, contract: Contract, partition: str, fo
     wanted = [int(part) for part in partition.split("-")]
     if len(wanted) != len(contract.partition_by):
         raise ValueError(f"partition {partition!r} does not fit the columns {contract.partition_by}")
-    rows_of = frame[list(contract.partition_by)].to_numpy()
-    rows = np.flatnonzero((rows_of != wanted).any(axis=1))
+    rows_of = frame[list(contract.partition_by)].to_numpy(dtype=float)
+    # A row that does not say where it belongs has been reported for that.
+    rows = np.flatnonzero(((rows_of != wanted) & ~np.isnan(rows_of)).any(axis=1))
 
     def what(row: int) -> str:
-        other = "-".join(f"{value:02d}" for value in rows_of[row])
+        other = "-".join(f"{value:02.0f}" for value in rows_of[row])
         return f"the row belongs to {other}, the file is that of {partition}"
 
     _report(found, contract.partition_by[-1], rows, what, "move the row to its own file")

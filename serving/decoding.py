@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Optional
 
 import msgspec
 
+from serving import fields
 from serving.config import MAX_ROWS
 
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$[^`]*)`)?$", re.DOTALL)
 _ROW = re.compile(r"^\$\.instances\[(\d+)\](?:\.(.+))?$")
 _NAMED = re.compile(r"(?:required|unknown) field `([^`]+)`")
+
+
+MOST_TEXTS = 10_000
+"""Texts of a field that are remembered to fit."""
 
 
 class RequestError(ValueError):
@@ -36,18 +42,20 @@ def error_body(message: str, request_id: str, row: int | None = None, field: str
 
 
 class RequestDecoder:
-    """Decodes ``{"instances": [...]}`` straight into the project's instances."""
+    """Decodes ``{"instances": [...]}`` straight into the project's instances.
+
+    Patterns and choices of text fields are what costs most to check, and their values repeat: rows are
+    decoded without these checks, and each text is checked once. Whatever does not pass is decoded
+    again with all checks, for a message with the place.
+    """
 
     def __init__(self, instance: type[msgspec.Struct]) -> None:
         strict = instance
         if not instance.__struct_config__.forbid_unknown_fields:
             strict = msgspec.defstruct(instance.__name__, [], bases=(instance,), forbid_unknown_fields=True)
-        request = msgspec.defstruct(
-            "Request",
-            [("instances", list[strict])],  # type: ignore[valid-type]
-            forbid_unknown_fields=True,
-        )
-        self._decode: Any = msgspec.json.Decoder(request).decode
+        self._strict = _decoder(strict)
+        self._texts = [_Text(info) for info in msgspec.structs.fields(instance) if _constrained_text(info)]
+        self._loose = _decoder(_loosened(instance, self._texts))
         self._fields = instance.__struct_fields__
 
     def decode(self, body: bytes) -> Sequence[msgspec.Struct]:
@@ -56,14 +64,24 @@ class RequestDecoder:
         Raises ``RequestError``: 400 for what is no JSON, 422 for JSON that does not fit.
         """
         try:
-            rows: list[msgspec.Struct] = self._decode(body).instances
+            rows: list[msgspec.Struct] = self._loose(body).instances
+            good = all(text.fits(rows) for text in self._texts)
+        except Exception:  # noqa: BLE001 - a project's own checks may fail on text that was not checked
+            good = False
+        if not good:
+            rows = self._decode_strictly(body)
+        if not 0 < len(rows) <= MAX_ROWS:
+            hint = "send at least one" if not rows else f"a request takes {MAX_ROWS}: send several"
+            raise RequestError(422, f"instances has {len(rows)} rows; {hint}")
+        return rows
+
+    def _decode_strictly(self, body: bytes) -> list[msgspec.Struct]:
+        try:
+            rows: list[msgspec.Struct] = self._strict(body).instances
         except msgspec.ValidationError as error:
             raise self._misfit(str(error)) from error
         except (msgspec.DecodeError, RecursionError) as error:
             raise _no_json(body, error) from error
-        if not 0 < len(rows) <= MAX_ROWS:
-            hint = "send at least one" if not rows else f"a request takes {MAX_ROWS}: send several"
-            raise RequestError(422, f"instances has {len(rows)} rows; {hint}")
         return rows
 
     def _misfit(self, text: str) -> RequestError:
@@ -84,6 +102,66 @@ class RequestDecoder:
         if named:
             where = f"{where}.{named[1]}" if where else named[1]
         return RequestError(422, f"{where}: {what}" if where else what, row, field)
+
+
+class _Text:
+    """The texts of one field that were found to fit its declared type."""
+
+    def __init__(self, info: msgspec.structs.FieldInfo) -> None:
+        self.info = info
+        self.loose: Any = (str | None) if fields.field_of(info).optional else str
+        self._get = attrgetter(info.name)
+        self._fitting: set[str | None] = set()
+
+    def fits(self, rows: Sequence[msgspec.Struct]) -> bool:
+        """Whether the field fits in all ``rows``."""
+        values = set(map(self._get, rows))
+        if self._fitting.issuperset(values):
+            return True
+        if len(self._fitting) > MOST_TEXTS:
+            self._fitting.clear()
+        for value in values - self._fitting:
+            try:
+                msgspec.convert(value, self.info.type)
+            except msgspec.ValidationError:
+                return False
+            self._fitting.add(value)
+        return True
+
+
+def _constrained_text(info: msgspec.structs.FieldInfo) -> bool:
+    return fields.field_of(info).kind == "str" and info.type not in (str, str | None, Optional[str])  # noqa: UP045 - another object
+
+
+def _loosened(instance: type[msgspec.Struct], texts: Sequence[_Text]) -> type[msgspec.Struct]:
+    """``instance`` with its own checks, but any text where ``texts`` says."""
+    looser = [(text.info.name, text.loose, _default(text.info)) for text in texts]
+    return msgspec.defstruct(
+        instance.__name__,
+        looser,
+        bases=(instance,),
+        kw_only=True,
+        forbid_unknown_fields=True,
+        frozen=instance.__struct_config__.frozen,
+        gc=False,  # holds numbers and texts only: nothing for the collector to find
+    )
+
+
+def _default(info: msgspec.structs.FieldInfo) -> Any:
+    if info.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(name=info.encode_name, default_factory=info.default_factory)
+    if info.default is not msgspec.NODEFAULT:
+        return msgspec.field(name=info.encode_name, default=info.default)
+    return msgspec.field(name=info.encode_name)
+
+
+def _decoder(instance: type[msgspec.Struct]) -> Any:
+    request = msgspec.defstruct(
+        "Request",
+        [("instances", list[instance])],  # type: ignore[valid-type]
+        forbid_unknown_fields=True,
+    )
+    return msgspec.json.Decoder(request).decode
 
 
 def _no_json(body: bytes, error: Exception) -> RequestError:

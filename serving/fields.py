@@ -48,10 +48,11 @@ class Field:
 
 def fields_of(instance: type[msgspec.Struct]) -> tuple[Field, ...]:
     """The fields of ``instance``; ``TypeError`` for a type that no JSON value of a form can be."""
-    return tuple(_field(info) for info in msgspec.structs.fields(instance))
+    return tuple(field_of(info) for info in msgspec.structs.fields(instance))
 
 
-def _field(info: msgspec.structs.FieldInfo) -> Field:
+def field_of(info: msgspec.structs.FieldInfo) -> Field:
+    """One field; ``TypeError`` as ``fields_of``."""
     declared = info.type
     while hasattr(declared, "__metadata__"):  # Annotated[...]
         declared = declared.__origin__

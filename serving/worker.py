@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from litserve.callbacks import CallbackRunner
-    from numpy.typing import NDArray
 
     from serving.config import Config
     from serving.predictor import Predicted
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
 READ_BYTES = 256 * 1024
 BATCH_ROWS = 1024
 """Rows after which a batch is closed: those that wait behind it must not wait for ever."""
+
+LARGE_ROWS = 256
+"""Rows from which a batch is predicted in a thread of its own: while the model runs, which needs no
+GIL, the next requests are decoded, and small ones are answered. Below it, the hand-over costs more."""
+
+SWITCH_SECONDS = 0.0005
+"""The GIL's interval: a thread that comes back from the model is not to wait 5 ms for it."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,10 +75,12 @@ class EndpointAPI(ls.LitAPI):  # type: ignore[misc]
         logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
         project = load_project(self.config.project)
         instance = project.features.instance
-        self.positive = project.endpoint.positive
+        self.row = row_type(project.endpoint.positive)
         self.decoder = RequestDecoder(instance)
         self.columns = Columns(instance)
         self.channel = Channel(self.address)
+        self.large = ThreadPoolExecutor(1, thread_name_prefix="large")
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.holder = Holder(Store(self.config.store), project, changed=self._tell)
         self.holder.start()
 
@@ -87,55 +97,50 @@ class EndpointAPI(ls.LitAPI):  # type: ignore[misc]
 
     def encode_response(self, output: Answer, **_: Any) -> bytes:
         """The JSON of one answer."""
-        return output.encode(self.positive)
+        return output.encode()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A request's part of a batch's predictions: rows ``start`` to ``end``."""
+    """A request's part of a batch's predictions: a row for each of its own."""
 
     served: Served
     request_id: str
-    probability: list[float]
-    positive: list[bool]
-    unknown: dict[int, list[str]]
-    start: int
-    end: int
+    rows: list[Any]
 
-    def encode(self, label: str) -> bytes:
-        """The answer's JSON; ``label`` names the positive class."""
-        rows: list[dict[str, Any]] = [
-            {label: self.positive[row], "probability": self.probability[row]}
-            for row in range(self.start, self.end)
-        ]
-        for row in self.unknown.keys() & range(self.start, self.end) if self.unknown else ():
-            rows[row - self.start]["unknown"] = self.unknown[row]
-        return msgspec.json.encode(
-            {"predictions": rows, "model": msgspec.Raw(self.served.model_json), "request_id": self.request_id}
-        )
+    def encode(self) -> bytes:
+        """The answer's JSON."""
+        body = {
+            "predictions": self.rows,
+            "model": msgspec.Raw(self.served.model_json),
+            "request_id": self.request_id,
+        }
+        return msgspec.json.encode(body)
 
 
-def split(served: Served, predicted: Predicted, batch: Sequence[Asked]) -> list[Answer]:
+def row_type(label: str) -> type[msgspec.Struct]:
+    """A row of an answer; ``label`` names the positive class, ``unknown`` is only there if some are."""
+    unknown = ("unknown", list[str] | msgspec.UnsetType, msgspec.UNSET)
+    return msgspec.defstruct("Row", [(label, bool), ("probability", float), unknown])
+
+
+def split(
+    served: Served, predicted: Predicted, batch: Sequence[Asked], row: type[msgspec.Struct]
+) -> list[Answer]:
     """Each request's part of what one run of the model predicted for all of them."""
-    probability: list[float] = predicted.probability.tolist()
-    positive: list[bool] = (predicted.probability >= served.loaded.threshold).tolist()
-    unknown = _unknown_by_row(predicted.unknown)
+    positive = (predicted.probability >= served.loaded.threshold).tolist()
+    rows: list[Any] = list(map(row, positive, predicted.probability.tolist()))
+    for name, marks in predicted.unknown.items():
+        if marks.any():
+            for number in np.flatnonzero(marks).tolist():
+                earlier = rows[number].unknown
+                rows[number].unknown = [name] if earlier is msgspec.UNSET else [*earlier, name]
     answers, start = [], 0
     for asked in batch:
         end = start + len(asked.rows)
-        answers.append(Answer(served, asked.request_id, probability, positive, unknown, start, end))
+        answers.append(Answer(served, asked.request_id, rows[start:end]))
         start = end
     return answers
-
-
-def _unknown_by_row(unknown: Any) -> dict[int, list[str]]:
-    by_row: dict[int, list[str]] = {}
-    for name, marks in unknown.items():
-        column: NDArray[np.bool_] = marks
-        if column.any():
-            for row in np.flatnonzero(column).tolist():
-                by_row.setdefault(row, []).append(name)
-    return by_row
 
 
 def status_frame(holder: Holder) -> bytes:
@@ -234,10 +239,17 @@ class BatchLoop(LitLoop):  # type: ignore[misc]
             batch.append(asked)
             rows += len(asked.rows)
             if rows >= BATCH_ROWS:
-                done += answer(api, batch, callbacks)
-                api.channel.send(b"".join(done))
+                self._answer(api, batch, done, callbacks)
                 batch, done, rows = [], [], 0
-        if batch:
+        self._answer(api, batch, done, callbacks)
+
+    def _answer(
+        self, api: EndpointAPI, batch: list[Asked], done: list[bytes], callbacks: CallbackRunner
+    ) -> None:
+        """Send ``done``, and the answers to ``batch`` as soon as they are there."""
+        if sum(len(asked.rows) for asked in batch) >= LARGE_ROWS:
+            api.large.submit(lambda: api.channel.send(b"".join(answer(api, batch, callbacks))))
+        elif batch:
             done += answer(api, batch, callbacks)
         if done:
             api.channel.send(b"".join(done))
@@ -260,7 +272,7 @@ def answer(api: EndpointAPI, batch: Sequence[Asked], callbacks: CallbackRunner) 
         return [refuse(batch[0].number, batch[0].request_id, _failure(api, rows, error))]
     return [
         _frame(asked.number, 200, len(asked.rows), api.encode_response(part))
-        for asked, part in zip(batch, split(served, predicted, batch), strict=True)
+        for asked, part in zip(batch, split(served, predicted, batch, api.row), strict=True)
     ]
 
 

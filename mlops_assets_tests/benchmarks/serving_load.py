@@ -7,6 +7,7 @@ on stdin; it prints a ``Result`` as JSON. Each connection asks again as soon as 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import subprocess
 import sys
@@ -70,10 +71,17 @@ class Load:
         self.latencies: list[float] = []
         self.failures: list[str] = []
         self.stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._enough = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the run before its time, from any thread."""
+        assert self._loop is not None, "it is not running"
+        self._loop.call_soon_threadsafe(self._enough.set)
 
     async def run(self) -> Result:
         """Warm up, measure, and wait for the answers still due."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         pairs = [
             await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.plan.port)
             for _ in range(self.plan.connections)
@@ -82,7 +90,8 @@ class Load:
         self.latencies.clear()
         failed_before = len(self.failures)
         started = time.perf_counter()
-        await asyncio.sleep(self.plan.seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._enough.wait(), self.plan.seconds)
         took = time.perf_counter() - started
         answered = len(self.latencies)
         failed = len(self.failures) - failed_before

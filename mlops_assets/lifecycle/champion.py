@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+SCORES = ("roc_auc", "log_loss", "brier")
+"""On the held-out partition, as tags of the registered version: the endpoint shows them."""
+
 
 class RollbackError(RuntimeError):
     """There is no former champion to go back to."""
@@ -56,6 +59,7 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
                 "dagster_run": judged.run_id,
                 "held_out": evidence["held_out"],
                 "family": evidence["challenger"],
+                **{name: str(evidence["scores"][evidence["challenger"]][name]) for name in SCORES},
             },
         )
         log = PromotionLog(tables.engine)

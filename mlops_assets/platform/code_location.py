@@ -15,7 +15,6 @@ from multiprocessing import forkserver
 from typing import Any
 
 from mlops_assets.platform import database
-from mlops_assets.platform.dagster_process import ensure_tables
 from mlops_assets.platform.ports import HOST
 from mlops_assets.settings import get_settings
 
@@ -44,7 +43,6 @@ def main(module: str) -> None:
     with contextlib.suppress(Exception):  # the server imports it again, and shows what is wrong with it
         importlib.import_module(module)  # the slow part, while the database starts
     database.wait_for(settings.dagster_database)
-    ensure_tables(settings.dagster_database)
     port = str(settings.code_location_port)
     # fmt: off
     sys.argv = [

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+from dagster._core.storage.defs_state.blob_storage_state_storage import UPathDefsStateStorage
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster_aws.s3 import S3ComputeLogManager
 from dagster_postgres import DagsterPostgresStorage
 
+from mlops_assets.platform.database import execute
+from mlops_assets.platform.service import NotReadyError
 from mlops_assets.settings import get_settings
 
 if TYPE_CHECKING:
@@ -22,11 +26,15 @@ if TYPE_CHECKING:
     from dagster import DagsterRun
     from dagster._serdes import ConfigurableClassData
 
+_FIND_TABLES = "SELECT to_regclass(name) FROM unnest(ARRAY['runs', 'event_logs', 'jobs']) AS name"
+"""One table of each of Dagster's three storages, each of which makes all of its own or none."""
+
+_TABLES_LOCK = 0x6D6C6F70  # any number, the same for all
 _LOGS_PREFIX = "dagster/logs"
 
 
 class Storage(DagsterPostgresStorage):
-    """Runs, events and schedules in the platform's database; ``mlops up`` makes the tables."""
+    """Runs, events and schedules in the platform's database."""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -37,7 +45,50 @@ class Storage(DagsterPostgresStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Storage:
         url = get_settings().dagster_database
+        ensure_tables(url)
         return cls(inst_data=inst_data, postgres_url=url, should_autocreate_tables=False, **config_value)
+
+
+def ensure_tables(url: str) -> None:
+    """Make Dagster's tables at ``url`` where they are missing, in one process at a time.
+
+    Does nothing when the database does not answer: ``dg check defs`` needs none, and whatever does
+    says so at its first query.
+    """
+    try:
+        found = execute(url, _FIND_TABLES)
+    except NotReadyError:
+        return
+    if all(name for (name,) in found):
+        return
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:  # the lock goes with the connection, however this ends
+        connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _TABLES_LOCK})
+        DagsterPostgresStorage(url, should_autocreate_tables=True)
+
+
+class DefinitionsState(UPathDefsStateStorage):
+    """Where the state of Dagster's state-backed components would be. The platform has none of them.
+
+    Dagster's default asks the database for it whenever definitions are loaded; this one does not,
+    so that ``dg check defs`` works where no platform runs.
+    """
+
+    @classmethod
+    def config_type(cls) -> Any:
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]
+    ) -> DefinitionsState:
+        from upath import UPath
+
+        folder = UPath(get_settings().dagster_home / "definitions_state")
+        return cls(base_path=folder, inst_data=inst_data, **config_value)
+
+    def get_latest_defs_state_info(self) -> None:
+        return None
 
 
 class ComputeLogs(S3ComputeLogManager):

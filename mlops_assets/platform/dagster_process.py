@@ -1,7 +1,7 @@
 """Dagster's webserver and daemon: ``python -m mlops_assets.platform.dagster_process webserver|daemon``.
 
-Their own commands, after what these leave open: waiting for the database, making its tables once,
-and, in the daemon, ticks as frequent as the settings say.
+Their own commands, after what these leave open: waiting for the database and
+the code location and, in the daemon, ticks as frequent as the settings say.
 """
 
 from __future__ import annotations
@@ -11,18 +11,12 @@ import importlib
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from mlops_assets.platform import database
 from mlops_assets.platform.orchestrator import ServesGrpc, workspace_file
 from mlops_assets.platform.ports import HOST
 from mlops_assets.platform.service import NotReadyError
 from mlops_assets.settings import Settings, get_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_TABLES_LOCK = 0x6D6C6F70  # any number, the same for all
 
 
 def main(which: str) -> None:
@@ -39,18 +33,9 @@ def main(which: str) -> None:
         logging.getLogger("dagster.daemon.SensorDaemon").addFilter(_says_more_than_that_it_looked)
         arguments = ["run"]
     database.wait_for(settings.dagster_database)
-    ensure_tables(settings.dagster_database)
     wait_for_location(settings)
     sys.argv = [f"dagster-{which}", *arguments, "--workspace", str(workspace_file(settings))]
     run()  # type: ignore[no-untyped-call]
-
-
-def ensure_tables(url: str) -> None:
-    """Make Dagster's tables at ``url`` where they are missing; one process at a time."""
-    from dagster_postgres import DagsterPostgresStorage
-
-    with _lock(url):
-        DagsterPostgresStorage(url, should_autocreate_tables=True)
 
 
 def wait_for_location(settings: Settings, seconds: float = 30) -> None:
@@ -65,16 +50,6 @@ def wait_for_location(settings: Settings, seconds: float = 30) -> None:
             return probe()
         time.sleep(0.1)
     return None
-
-
-@contextlib.contextmanager
-def _lock(url: str) -> Iterator[None]:
-    import sqlalchemy as sa
-
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    with engine.connect() as connection:  # the lock goes with the connection, however this ends
-        connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _TABLES_LOCK})
-        yield
 
 
 def _says_more_than_that_it_looked(record: logging.LogRecord) -> bool:

@@ -65,6 +65,18 @@ def test_settled_versions_are_not_pending(tables: Tables) -> None:
     assert newest.state == "handled"
 
 
+def test_the_same_content_is_recorded_once_however_often_it_is_seen(tables: Tables) -> None:
+    now = datetime.now(UTC)
+    recording = Recording(tables.engine, "toy", lambda name: place(TOY, name, now))
+    assert [recording.record([Seen(KEY, version, "a", 1, now)]) for version in ("v1", "v1", "v2")] == [
+        1,
+        0,
+        0,
+    ]
+    assert [version.version_id for version in Ledger(tables).pending(TOY)] == ["v1"]
+    assert recording.record([Seen(KEY, "v3", "b", 1, now)]) == 1
+
+
 def test_a_store_without_versions_is_read_by_etag() -> None:
     assert version_id_of({"ETag": '"abc"'}) == "etag:abc"
     assert version_id_of({"ETag": '"abc"', "VersionId": "null"}) == "etag:abc"

@@ -111,6 +111,21 @@ def test_deleting_takes_nothing_back_and_putting_back_repeats_nothing(world: Wor
     assert [text for _, text in world.materialized("raw", "flights")] == ["x\n1\n", "x\n2\n"]
 
 
+def test_materializing_by_hand_what_was_read_before_builds_nothing_anew(world: World) -> None:
+    for name in JANUARY:
+        world.put(name)
+    world.settle()
+    world.delete("flights/2013-01.csv")
+    world.settle()
+    world.put("flights/2013-01.csv")
+    world.settle()
+    ledger = Ledger(world.tables)
+    weather = ledger.newest(world.project, world.project.source("weather"), "2013-01")
+    assert weather is not None
+    ledger.mark_handled(weather, "by hand")
+    assert world.settle() == []
+
+
 def test_an_object_deleted_before_it_was_read_is_not_asked_for(world: World) -> None:
     world.limits = replace(world.limits, patience=3600)
     world.__post_init__()

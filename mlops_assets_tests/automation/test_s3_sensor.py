@@ -229,6 +229,16 @@ def test_what_a_failed_run_did_read_is_not_read_again(world: World) -> None:
     assert world.states()["flights/2013-01.csv"] == ["seen"]
 
 
+def test_the_shared_object_goes_alone_after_the_run_it_rode_with_was_lost(world: World) -> None:
+    for name in JANUARY:
+        world.put(name)
+    (request,) = world.tick()
+    world.lose(request)
+    asked = world.settle()
+    assert [_assets(r) for r in asked] == [{"raw/planes"}, {"raw/flights", "raw/weather", "features"}]
+    assert len(world.materialized("features")) == 1
+
+
 def test_a_run_that_a_person_canceled_is_not_tried_again(world: World) -> None:
     world.put("flights/2013-01.csv", "crash")
     (request,) = world.tick()

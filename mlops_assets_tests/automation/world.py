@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import dagster as dg
 import sqlalchemy as sa
@@ -85,6 +86,16 @@ class World:
             tags={**request.tags, RUN_KEY_TAG: request.run_key or ""},
             raise_on_error=False,
         )
+
+    def lose(self, request: dg.RunRequest) -> None:
+        """As if the run's process had died before it did anything."""
+        run = dg.DagsterRun(
+            job_name=request.job_name or "",
+            run_id=str(uuid4()),
+            status=dg.DagsterRunStatus.FAILURE,
+            tags={**request.tags, RUN_KEY_TAG: request.run_key or ""},
+        )
+        self.instance.add_run(run)
 
     def settle(self, ticks: int = 20) -> list[dg.RunRequest]:
         """Tick and execute until nothing is asked for twice in a row; all that was asked for."""

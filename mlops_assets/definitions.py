@@ -19,13 +19,18 @@ from mlops_assets.resources.tables import Tables
 from mlops_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlops_assets.automation.plan import Limits
+    from mlops_assets.project import Project
 
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 
 
-def build_definitions(settings: Settings, limits: Limits | None = None) -> dg.Definitions:
-    """All of the platform's definitions under ``settings``; ``limits`` bound the S3 sensors' ticks.
+def build_definitions(
+    settings: Settings, limits: Limits | None = None, projects: Sequence[Project] = PROJECTS
+) -> dg.Definitions:
+    """All definitions of ``projects`` under ``settings``; ``limits`` bound the S3 sensors' ticks.
 
     Contacts nothing.
     """
@@ -40,14 +45,14 @@ def build_definitions(settings: Settings, limits: Limits | None = None) -> dg.De
     return dg.Definitions(
         assets=[
             asset
-            for project in PROJECTS
+            for project in projects
             for asset in build_assets(
                 project, registry, settings.raw_bucket, settings.endpoint_url(project.endpoint.port_offset)
             )
         ],
-        asset_checks=[check for project in PROJECTS for check in build_object_names_checks(project)],
+        asset_checks=[check for project in projects for check in build_object_names_checks(project)],
         sensors=[
-            *(build_s3_sensor(project, settings.raw_bucket, limits) for project in PROJECTS),
+            *(build_s3_sensor(project, settings.raw_bucket, limits) for project in projects),
             build_run_closer(registry),
             dg.AutomationConditionSensorDefinition(
                 "automation",

@@ -34,7 +34,7 @@ class Limits:
     shared_patience: float = 120.0
     """How long partitions wait for the run that reads a new object shared by all."""
     attempts: int = 3
-    backoff: float = 10.0
+    backoff: float = 5.0
     """After the first failed run; doubled after each further one."""
 
 

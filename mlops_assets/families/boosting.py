@@ -85,13 +85,18 @@ class Boosting:
 
 def to_onnx(model: Any, width: int) -> bytes:
     """A fitted classifier of ``width`` columns as a graph from ``X`` to ``probability`` of label 1."""
+    import warnings
+
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
     from skl2onnx import to_onnx as convert
 
     sample = np.zeros((1, width), dtype=np.float32)
-    graph_model = convert(model, sample, options={"zipmap": False})
+    with warnings.catch_warnings():
+        # skl2onnx hands booleans to onnx where integers are meant; onnx says so at each tree.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        graph_model = convert(model, sample, options={"zipmap": False})
     graph = graph_model.graph
     given, both = graph.input[0].name, graph.output[1].name
     if given != INPUT:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 _SMALLEST = 1e-7
 
 
-def log_loss(y: NDArray[Any], probability: NDArray[np.float64]) -> float:
+def log_loss(y: NDArray[Any], probability: NDArray[np.floating[Any]]) -> float:
     """Mean logarithmic loss of ``probability`` (rows,) of label 1; NaN where one is NaN."""
     p = np.clip(probability, _SMALLEST, 1 - _SMALLEST)
     return float(-np.mean(np.where(y > 0, np.log(p), np.log1p(-p))))
 
 
-def roc_auc(y: NDArray[Any], probability: NDArray[np.float64]) -> float:
+def roc_auc(y: NDArray[Any], probability: NDArray[np.floating[Any]]) -> float:
     """Area under the ROC curve, ties counted half; NaN where ``y`` has one label only."""
     positive = np.asarray(y) > 0
     positives = int(positive.sum())

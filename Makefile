@@ -43,8 +43,9 @@ lock: $(BIN)/uv ## resolve requirements.lock anew from pyproject.toml
 	@grep -vE '^(nvidia-|cuda-|triton)' requirements.lock.all > requirements.lock
 	@rm requirements.lock.all
 
-clean: ## remove .venv (the platform's state stays: mlops reset)
-	rm -rf .venv
+clean: ## stop the platform and remove .venv (its state stays; mlops reset removes that)
+	@if [ -x $(BIN)/mlops ]; then $(BIN)/mlops down; fi
+	@rm -rf .venv
 
 $(BIN)/uv:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer is found on the PATH. Install one, or name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; }

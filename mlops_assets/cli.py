@@ -179,7 +179,8 @@ def demo() -> None:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console()
+    console = Console()
+    return console if console.is_terminal else Console(width=160)  # a log or a pipe has no edge
 
 
 def _settings() -> Settings:

@@ -47,7 +47,7 @@ def _argv(settings: Settings, internal: dict[str, int]) -> tuple[str, ...]:
         service_name, _, grpc = name.partition(".")
         ports[f"{service_name}.port{'.grpc' if grpc else ''}"] = number
     folder = settings.state / "object-store"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sockets = settings.sockets
     return (
         str(weed),

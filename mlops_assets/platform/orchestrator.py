@@ -62,6 +62,7 @@ def services(settings: Settings) -> list[Service]:
         argv=(sys.executable, "-m", "mlops_assets.platform.dagster_process", DAEMON),
         env=_environment(settings, DAEMON),
         needs=(*stores, CODE_LOCATION, WEBSERVER),
+        stop_seconds=5,  # it waits for its rounds to end; what they did not commit, the next ones do
         stop_rank=3,
     )
     return [location, webserver, daemon]
@@ -84,7 +85,7 @@ def ensure_home(settings: Settings) -> None:
     source = _ROOT / "dagster.yaml"
     if not source.exists():
         raise PlatformError(f"{source} is missing. Install from a checkout: pip install -e .")
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    settings.dagster_home.mkdir(mode=0o700, parents=True, exist_ok=True)
     link = settings.dagster_home / "dagster.yaml"
     if not (link.is_symlink() and link.readlink() == source):
         link.unlink(missing_ok=True)

@@ -69,7 +69,12 @@ def test_up_again_starts_nothing_anew(running: Settings) -> None:
 
 def test_credentials_are_readable_by_the_owner_alone_and_required(running: Settings) -> None:
     assert running.secrets_file.stat().st_mode & 0o777 == 0o600
-    assert all(file.stat().st_mode & 0o077 == 0 for file in (running.state / "run").glob("*.json"))
+    private = [
+        *(running.state / "run").glob("*.json"),
+        running.state / "object-store",
+        running.state / "postgres",
+    ]
+    assert [file for file in private if file.stat().st_mode & 0o077] == []
     assert httpx.get(f"{running.s3_url}/raw").status_code == 403
 
 

@@ -11,14 +11,17 @@ from mlops_assets.automation.plan import Limits
 from mlops_assets.definitions import build_definitions
 from mlops_assets.lifecycle.describe import asset_key
 from mlops_assets.lifecycle.tracking import end_open_runs
+from mlops_assets.resources.promotions import PromotionLog
 from mlops_assets.resources.registry import Registry
+from mlops_assets.resources.tables import engine_for
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mlops_assets.project import Project
+    from mlops_assets.resources.promotions import Promotion
     from mlops_assets_tests.services import ObjectStore
 
 AT_ONCE = Limits(patience=0.0, backoff=0.0)
@@ -36,7 +39,7 @@ class World:
     checks: list[dg.AssetCheckEvaluation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.defs = build_definitions(self.settings, AT_ONCE)
+        self.defs = build_definitions(self.settings, AT_ONCE, [self.project])
         self.repository = self.defs.get_repository_def()
         self.sensor = self.repository.get_sensor_def(f"{self.project.name}_s3")
 
@@ -104,6 +107,10 @@ class World:
         while mlflow.active_run():
             mlflow.end_run()
         end_open_runs(self.instance, Registry(self.settings.mlflow_url))
+
+    def promotions(self) -> Iterator[Promotion]:
+        """The project's promotion log, newest first."""
+        return PromotionLog(engine_for(self.settings.dagster_database)).entries(self.project.name)
 
     def check(self, name: str, *path: str) -> dg.AssetCheckEvaluation:
         """The last evaluation of a check on ``<project>/<path>``."""

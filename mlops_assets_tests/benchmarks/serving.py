@@ -10,12 +10,14 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
+import psutil
 
 from mlops_assets_tests.benchmarks import serving_model
 from mlops_assets_tests.benchmarks.rows import Row
@@ -101,12 +103,10 @@ def _rows_a_second(call: Callable[[], None], seconds: float = 1.0) -> float:
 
 def _start_all(folder: Path, model: Path, asked: list[dict[str, Any]], stack: ExitStack) -> dict[str, Plan]:
     """Start all four servers; how to ask each for one row."""
-    # A row without missing values: MLflow's server takes none. It knows no transform either, and is
-    # given the encoded row, which spares it that work.
+    # The same row for all, without missing values, which MLflow's server would make a text column of.
     whole = next(row for row in asked if None not in row.values())
     typed = msgspec.json.encode({"instances": [whole]}).decode()
-    ready = serving_model.Bare.of(model.read_bytes(), [whole]).x
-    encoded = msgspec.json.encode({"inputs": ready.tolist()}).decode()
+    records = msgspec.json.encode({"dataframe_records": [whole]}).decode()
     peer = [sys.executable, "-m", "mlops_assets_tests.benchmarks.serving_peers"]
     commands: dict[str, Callable[[int], list[str]]] = {
         OURS: lambda port: _ours(folder, model, port),
@@ -120,16 +120,25 @@ def _start_all(folder: Path, model: Path, asked: list[dict[str, Any]], stack: Ex
         env = {**MINIMAL_ENV, "HOME": str(folder), "PYTHONPATH": str(ROOT)}
         env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
         service = Service(command(port), folder / f"{port}.log", env)
-        stack.callback(service.stop)
+        stack.callback(_stop, service)
         own = name == "MLflow scoring server"
         plans[name] = Plan(
             port=port,
             path="/invocations" if own else "/predict",
-            body=encoded if own else typed,
+            body=records if own else typed,
             connections=CONNECTIONS,
         )
-        wait_until(name, lambda plan=plans[name]: _answers(plan), service, 120)
+        wait_until(name, partial(_answers, plans[name]), service, 120)
     return plans
+
+
+def _stop(service: Service) -> None:
+    """Stop it and its children, which LitServe's and MLflow's leave behind."""
+    children = psutil.Process(service.popen.pid).children(recursive=True)
+    service.stop()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def _answers(plan: Plan) -> bool:
@@ -151,12 +160,14 @@ def _ours(folder: Path, model: Path, port: int) -> list[str]:
 
 
 def _mlflow(folder: Path, model: Path, port: int) -> list[str]:
-    """``mlflow models serve`` of the same graph."""
+    """``mlflow models serve`` of the same model, transform included."""
     import mlflow
-    import onnx
 
     path = folder / "mlflow"
-    mlflow.onnx.save_model(onnx.load(str(model)), str(path), pip_requirements=["onnxruntime"])
+    code = ROOT / "mlops_assets_tests" / "benchmarks" / "serving_mlflow_model.py"
+    mlflow.pyfunc.save_model(
+        path, python_model=str(code), artifacts={"model": str(model)}, pip_requirements=["onnxruntime"]
+    )
     return [
         str(Path(sys.executable).parent / "mlflow"), "models", "serve", "-m", str(path), "-h", "127.0.0.1",
         "-p", str(port), "--env-manager", "local", "--workers", "1",

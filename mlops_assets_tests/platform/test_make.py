@@ -83,6 +83,6 @@ def test_uv_is_told_what_pip_is_told(tmp_path: Path) -> None:
         "UV_DEFAULT_INDEX='http://conf.invalid/simple'",
         "UV_FIND_LINKS='/wheels,/more'",
         "UV_EXTRA_INDEX_URL='http://extra.invalid/simple'",
-        "UV_INDEX_STRATEGY='unsafe-best-match'",
+        "UV_INDEX_STRATEGY=unsafe-best-match",
     } <= lines
     assert not any(line.startswith("UV_INSECURE_HOST") for line in lines), "set already: left alone"

@@ -8,7 +8,7 @@ import io
 import re
 from typing import TYPE_CHECKING
 
-from mlops_assets.contracts.problems import Found, Problem
+from mlops_assets.contracts.problems import MAX_PER_KIND, Found, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,23 +115,31 @@ def _header_fits(data: bytes, contract: Contract, found: Found) -> bool:
                 found.add(Problem(1, None, what, f"export with commas and {_AGAIN}"))
                 return False
     missing = [name for name in contract.names if name not in names]
-    extra = [name for name in names if name not in contract.names]
-    twice = sorted({name for name in names if names.count(name) > 1 and name in contract.names})
     if len(missing) == len(contract.columns):
         what = f"the first line is no header of this contract: {line.strip()[:80]!r}"
         remedy = f"make {','.join(contract.names)!r} the first line and {_AGAIN}"
         found.add(Problem(1, None, what, remedy))
         return False
+    known = set(contract.names)
+    extra = [name for name in names if name not in known]
+    twice = [name for name in contract.names if names.count(name) > 1]
+    _report_columns(missing, extra, twice, found)
+    return not (missing or extra or twice)
+
+
+def _report_columns(missing: list[str], extra: list[str], twice: list[str], found: Found) -> None:
+    shown = extra[:MAX_PER_KIND]  # a stranger's file may have thousands of columns
     for name in missing:
-        near = difflib.get_close_matches(name, extra, n=1)
+        near = difflib.get_close_matches(name, shown, n=1)
         hint = f"rename {near[0]!r} to {name!r}" if near else f"export the column {name!r} too"
         found.add(Problem(1, name, "the column is missing", f"{hint} and {_AGAIN}"))
-    for name in extra:
-        known = "" if difflib.get_close_matches(name, missing, n=1) else ", or add it to the contract"
-        found.add(Problem(1, name, "the column is not in the contract", f"leave it out and {_AGAIN}{known}"))
+    what, remedy = (
+        "the column is not in the contract",
+        f"leave it out, or add it to the contract, and {_AGAIN}",
+    )
+    found.add(*(Problem(1, name[:60], what, remedy) for name in shown), total=len(extra))
     for name in twice:
         found.add(Problem(1, name, "the column is there twice", f"leave one out and {_AGAIN}"))
-    return not (missing or extra or twice)
 
 
 def _quotes_close(data: bytes, found: Found) -> bool:

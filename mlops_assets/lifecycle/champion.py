@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.automation.conditions import following_condition
+from mlops_assets.automation.conditions import DATA_VERSION_TAG, following_condition
 from mlops_assets.lifecycle.describe import asset_key, common
 from mlops_assets.lifecycle.lineage import (
     EVIDENCE,
@@ -63,7 +63,7 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
             },
         )
         log = PromotionLog(tables.engine)
-        replaced = promote(log, registry, made, "promotion", evidence, context.run_id)
+        replaced = promote(log, registry, made, "promotion", evidence, context.run.run_id)
         context.log.info(
             "%s: version %s is the champion, it replaced %s", project.name, made.number, replaced
         )
@@ -134,6 +134,22 @@ def rollback(log: PromotionLog, registry: Registry, project: str) -> Promotion:
         )
     promote(log, registry, registry.version(project, former), "rollback", {"from": current.number}, None)
     return next(log.entries(project))
+
+
+def note_of_rollback(project: Project, version: Version, entry: Promotion) -> dg.AssetMaterialization:
+    """The ``champion`` asset after a rollback to ``version``, which no run has made."""
+    return dg.AssetMaterialization(
+        asset_key(project, "champion"),
+        description=f"rolled back from version {entry.replaced}",
+        metadata={
+            VERSION: version.number,
+            "kind": entry.kind,
+            "replaced": entry.replaced or "",
+            EVIDENCE: dict(entry.evidence),
+            MODEL_URI: version.model_uri,
+        },
+        tags={DATA_VERSION_TAG: version.number},
+    )
 
 
 def _former(log: PromotionLog, project: str, version: str) -> str | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.service import Service
     from mlops_assets.settings import Settings
 
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 5.0
 _STARTS = 3
 _SUPERVISOR = "supervisord"
 

@@ -153,17 +153,12 @@ def predict(
 def rollback(project: ProjectName) -> None:
     """Return to the project's former champion; the promotion log says so."""
     from mlops_assets.lifecycle.champion import RollbackError
-    from mlops_assets.lifecycle.champion import rollback as return_to_former
-    from mlops_assets.resources.promotions import PromotionLog
-    from mlops_assets.resources.registry import Registry
-    from mlops_assets.resources.tables import engine_for
+    from mlops_assets.platform.rollback import rollback as return_to_former
 
     settings = _settings()
     with _errors(RollbackError):
-        name = _project(project).name
-        log = PromotionLog(engine_for(settings.dagster_database))
-        entry = return_to_former(log, Registry(settings.mlflow_url), name)
-    typer.echo(f"{name}: version {entry.version} is the champion again, instead of {entry.replaced}.")
+        entry = return_to_former(settings, _project(project))
+    typer.echo(f"{project}: version {entry.version} is the champion again, instead of {entry.replaced}.")
 
 
 @app.command()

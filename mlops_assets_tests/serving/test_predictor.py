@@ -57,6 +57,10 @@ def test_a_frame_and_requests_rows_give_the_same(predictor: Predictor) -> None:
         toy.Trip(carrier="never seen", distance=760, hour=10, hot=1.0),
     ]
     columns = predictor._columns.of(rows)
+    canonical = predictor._columns.canonical({name: FRAME[name] for name in columns})
+    for name, column in columns.items():  # missing values included, which are NaN in both
+        np.testing.assert_array_equal(canonical[name], column)
+        assert canonical[name].dtype == column.dtype
     found = predictor.predict_canonical(columns).probability
     np.testing.assert_array_equal(found, predictor.predict_frame(FRAME).probability)
 

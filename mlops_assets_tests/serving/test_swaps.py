@@ -199,18 +199,27 @@ def test_with_the_object_store_down_it_serves_on_and_catches_up(
 ) -> None:
     uri, store = own_store
     registry = Registry(uri)
-    old, new = registry.quick(0.5), registry.quick(1.0)
-    registry.champion(old)
+    first, second, third = (registry.quick(bias) for bias in (0.5, 1.0, 1.5))
+    registry.champion(first)
     endpoint = start(registry=uri)
-    endpoint.until_version(old)
+    endpoint.until_version(first)
+    registry.champion(second)
+    endpoint.until_version(second)
     store.service.stop()
-    registry.champion(new)
+    registry.champion(third)
     endpoint.until("the store is missed", lambda: endpoint.health()["registry"]["error"], 60)
     health = endpoint.health()
-    assert (health["status"], health["version"], health["registry"]["champion"]) == ("degraded", old, new)
-    assert endpoint.predict(trip()).json()["model"]["version"] == old
+    assert (health["status"], health["version"], health["registry"]["champion"]) == (
+        "degraded",
+        second,
+        third,
+    )
+    assert endpoint.predict(trip()).json()["model"]["version"] == second
+    registry.champion(first)  # a rollback needs no store: its copy is still here
+    endpoint.until_version(first)
+    registry.champion(third)
     again = restarted(store, tmp_path / "s3")
     try:
-        endpoint.until("the new version", lambda: endpoint.info()["version"] == new, 90)
+        endpoint.until("the new version", lambda: endpoint.info()["version"] == third, 90)
     finally:
         again.service.stop()

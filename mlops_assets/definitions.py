@@ -40,8 +40,8 @@ def build_definitions(
     s3 = SharedS3Resource(
         endpoint_url=settings.s3_url,
         region_name=settings.s3_region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
+        aws_access_key_id=access_key or None,  # none: boto3's own chain, an instance role say
+        aws_secret_access_key=secret_key or None,
     )
     return dg.Definitions(
         assets=[

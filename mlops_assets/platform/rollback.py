@@ -19,14 +19,23 @@ def rollback(settings: Settings, project: Project) -> Promotion:
     """Return to the former champion and note it on the ``champion`` asset; the promotion log's new row.
 
     The note is a materialization without a run: ``endpoint`` follows it, as it follows a promotion.
-    Raises ``lifecycle.champion.RollbackError`` when there is none to return to.
+    Raises ``lifecycle.champion.RollbackError`` when there is none to return to, and ``PlatformError``
+    when the database does not answer.
     """
+    from sqlalchemy.exc import OperationalError
+
     from mlops_assets.lifecycle import champion
+    from mlops_assets.platform.service import PlatformError
     from mlops_assets.resources.promotions import PromotionLog
     from mlops_assets.resources.registry import Registry
     from mlops_assets.resources.tables import engine_for
 
-    log = PromotionLog(engine_for(settings.dagster_database))
+    try:
+        log = PromotionLog(engine_for(settings.dagster_database))
+    except OperationalError as error:
+        raise PlatformError(
+            f"The database of the promotion log does not answer. Is it up (mlops status)? {error.orig}"
+        ) from error
     registry = Registry(settings.mlflow_url)
     entry = champion.rollback(log, registry, project.name)
     note = champion.note_of_rollback(project, registry.version(project.name, entry.version), entry)

@@ -52,11 +52,13 @@ def champion(registry: Registry, world: World) -> str:
 def failure(result: dg.ExecuteInProcessResult) -> str:
     """What the failed step said."""
     (failed,) = [event for event in result.all_node_events if event.is_step_failure]
-    return str(failed.step_failure_data.error.to_string())
+    error = failed.step_failure_data.error
+    assert error is not None
+    return str(error.to_string())
 
 
 def made(result: dg.ExecuteInProcessResult) -> set[str]:
-    return {event.asset_key.path[1] for event in result.get_asset_materialization_events()}
+    return {e.asset_key.path[1] for e in result.get_asset_materialization_events() if e.asset_key}
 
 
 @pytest.mark.parametrize(

@@ -137,9 +137,13 @@ def test_without_a_champion_it_waits_and_says_so(registry: Registry, start: Call
     assert "no champion" in answer.json()["error"]
     assert answer.headers["retry-after"]
     version = registry.quick(0.75)
+    for name, value in (("roc_auc", "0.71"), ("log_loss", "0.5"), ("held_out", "2013-03")):
+        registry.client.set_model_version_tag(registry.name, version, name, value)
     registry.champion(version)
     endpoint.until_version(version)
     assert endpoint.client.get("/health").status_code == 200
+    info = endpoint.info()
+    assert (info["held_out"], info["scores"]) == ("2013-03", {"roc_auc": 0.71, "log_loss": 0.5})
 
 
 def test_it_starts_from_its_local_copy_and_takes_a_restored_one(

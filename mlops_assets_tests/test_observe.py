@@ -61,6 +61,13 @@ def test_served_is_evaluated_promoted_and_answered_with() -> None:
             id="the champion is of an earlier evaluation",
         ),
         pytest.param(
+            flow((judged(150),), (made(160, version="1"),), (made(155, version="1"),)),
+            id="the endpoint was seen before the promotion",
+        ),
+        pytest.param(
+            flow((judged(150),), checks=(replace(FAILED, at=90),)), id="the failed check is of an earlier one"
+        ),
+        pytest.param(
             flow((judged(150),), (made(160, run="", version="1"),), (made(170, version="1"),)),
             id="a rollback is no promotion",
         ),

@@ -162,6 +162,18 @@ def rollback(project: ProjectName) -> None:
 
 
 @app.command()
+def retire(project: ProjectName) -> None:
+    """Take the alias from a champion that this code cannot load any more; what follows it is judged alone."""
+    from mlops_assets.lifecycle.champion import RollbackError
+    from mlops_assets.platform.rollback import retire as take_the_alias
+
+    settings = _settings()
+    with _errors(RollbackError):
+        entry = take_the_alias(settings, _project(project))
+    typer.echo(f"{project}: version {entry.version} is not the champion any more; there is none now.")
+
+
+@app.command()
 def demo() -> None:
     """Real flights become a served model, and a better one follows. Leaves the platform running."""
     from mlops_assets.demo import run_demo

@@ -1,4 +1,4 @@
-"""``mlops rollback``: the alias goes back to the former champion, and Dagster's UI shows it."""
+"""``mlops rollback`` and ``mlops retire``: what a person does to the champion, and Dagster's UI shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from mlops_assets.project import Project
-    from mlops_assets.resources.promotions import Promotion
+    from mlops_assets.resources.promotions import Promotion, PromotionLog
     from mlops_assets.settings import Settings
 
 
@@ -22,26 +22,39 @@ def rollback(settings: Settings, project: Project) -> Promotion:
     Raises ``lifecycle.champion.RollbackError`` when there is none to return to, and ``PlatformError``
     when the database does not answer.
     """
-    from sqlalchemy.exc import OperationalError
-
     from mlops_assets.lifecycle import champion
-    from mlops_assets.platform.service import PlatformError
-    from mlops_assets.resources.promotions import PromotionLog
     from mlops_assets.resources.registry import Registry
-    from mlops_assets.resources.tables import engine_for
 
-    try:
-        log = PromotionLog(engine_for(settings.dagster_database))
-    except OperationalError as error:
-        raise PlatformError(
-            f"The database of the promotion log does not answer. Is it up (mlops status)? {error.orig}"
-        ) from error
+    log = _promotion_log(settings)
     registry = Registry(settings.mlflow_url)
     entry = champion.rollback(log, registry, project.name)
     note = champion.note_of_rollback(project, registry.version(project.name, entry.version), entry)
     with platform_instance(settings) as instance:
         instance.report_runless_asset_event(note)
     return entry
+
+
+def retire(settings: Settings, project: Project) -> Promotion:
+    """Take the alias from the champion; the promotion log's new row. Raises as ``rollback`` does."""
+    from mlops_assets.lifecycle import champion
+    from mlops_assets.resources.registry import Registry
+
+    return champion.retire(_promotion_log(settings), Registry(settings.mlflow_url), project.name)
+
+
+def _promotion_log(settings: Settings) -> PromotionLog:
+    from sqlalchemy.exc import OperationalError
+
+    from mlops_assets.platform.service import PlatformError
+    from mlops_assets.resources.promotions import PromotionLog
+    from mlops_assets.resources.tables import engine_for
+
+    try:
+        return PromotionLog(engine_for(settings.dagster_database))
+    except OperationalError as error:
+        raise PlatformError(
+            f"The database of the promotion log does not answer. Is it up (mlops status)? {error.orig}"
+        ) from error
 
 
 @contextmanager

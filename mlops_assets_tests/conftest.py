@@ -28,14 +28,20 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.
 
 
 @pytest.fixture
-def buckets(object_store: services.ObjectStore) -> tuple[str, str]:
-    """Names of a fresh (raw, lake) pair; raw is versioned."""
+def buckets(object_store: services.ObjectStore) -> Iterator[tuple[str, str]]:
+    """Names of a fresh (raw, lake) pair; raw is versioned.
+
+    They are deleted afterwards: SeaweedFS sets volumes apart for each bucket, and has only so many.
+    """
     suffix = secrets.token_hex(4)
     raw, lake = f"raw-{suffix}", f"lake-{suffix}"
     object_store.client.create_bucket(Bucket=raw)
     object_store.client.put_bucket_versioning(Bucket=raw, VersioningConfiguration={"Status": "Enabled"})
     object_store.client.create_bucket(Bucket=lake)
-    return raw, lake
+    yield raw, lake
+    if object_store.service.popen.poll() is None:
+        for name in (raw, lake):
+            object_store.client.delete_bucket(Bucket=name)
 
 
 @pytest.fixture

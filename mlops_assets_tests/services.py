@@ -122,6 +122,7 @@ def start_object_store(
     command = [
         str(Path(sys.executable).parent / "weed"), "mini", f"-dir={folder}", "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1", "-webdav=false", "-admin.ui=false", "-master.telemetry=false",
+        "-volume.max=5000",  # by itself it allows what the disk has room for, at 128 MB each
         *(f"-{name}={value}" for name, value in ports.items()),
         *(f"-{name}.grpc={free_port()}" for name in ("s3.port", "master.port", "filer.port")),
         f"-admin.port={free_port()}", f"-admin.port.grpc={free_port()}",

@@ -27,6 +27,7 @@ from mlops_assets.demo_show import (
     flight,
     moments,
     picture,
+    program,
     scores,
     timeline,
 )
@@ -103,9 +104,13 @@ class Demo:
         objects = planes_object()
         objects |= {name: data for month in months for name, data in month_objects(month).items()}
         there = raw_objects(self.settings, PROJECT)
-        missing = {name: data for name, data in objects.items() if name not in there}
+        missing = {
+            name: data
+            for name, data in objects.items()
+            if name not in there or there[name].bytes != len(data)  # somebody tried a broken file
+        }
         if not missing:
-            since = max(there[name].timestamp() for name in objects)
+            since = max(there[name].at for name in objects)
             self.console.print(
                 f"  all {len(objects)} objects are there since {clock(since)}; it goes on from that"
             )
@@ -121,13 +126,14 @@ class Demo:
     def _follow(self, chapter: Chapter) -> None:
         """Watch Dagster until the chapter's upload is served or refused."""
         began = heard = time.monotonic()
+        assets: dict[str, Asset] = {}
         with Live(console=self.console, refresh_per_second=8, transient=True) as live:
             while chapter.outcome is None:
                 time.sleep(0.5)
                 if time.monotonic() - began > PATIENCE_SECONDS:
                     raise DemoError(
                         f"nothing was served or refused within {PATIENCE_SECONDS} s; see "
-                        f"{self.settings.dagster_url}/runs and `mlops logs`"
+                        f"{self.settings.dagster_url}/runs and `mlops logs`{_broken(assets)}"
                     )
                 try:
                     assets = self.dagster.assets(PROJECT)
@@ -147,11 +153,9 @@ class Demo:
     def _complain(self, chapter: Chapter, runs: list[Run], assets: dict[str, Asset]) -> None:
         """Raise if a run that the chapter needs ended badly, and nothing tries it again."""
         if run := given_up(runs, assets, chapter.months, time.time()):
-            broken = failed_checks(assets)
             raise DemoError(
                 f"Dagster run {run.run_id} ended as {run.status}; see "
-                f"{self.settings.dagster_url}/runs/{run.run_id}"
-                + (f"; failed checks: {'; '.join(broken)}" if broken else "")
+                f"{self.settings.dagster_url}/runs/{run.run_id}{_broken(assets)}"
             )
 
     def _tell(self, chapter: Chapter, came: Outcome) -> None:
@@ -179,7 +183,7 @@ class Demo:
         if served and answered != served:
             raise DemoError(f"version {answered} answered, though version {served} was seen to be served")
         self.console.print(f"  asked about {flight(example)}")
-        self.console.print(f"  the endpoint answered {json.dumps(self.story.prediction)}")
+        self.console.print(f"  the endpoint answered {json.dumps(self.story.prediction)}", soft_wrap=True)
 
     def _served_version(self) -> str | None:
         info = httpx.get(f"{self.endpoint}/info", timeout=10)
@@ -203,12 +207,14 @@ class Demo:
         if any(chapter.outcome for chapter in self.story.chapters):
             self.console.print(scores(self.story))
         self.console.print(addresses(self.settings, self.endpoint))
+        mlops = program()
         self.console.print(
             "Try next:\n"
-            f"  mlops predict {PROJECT} '{json.dumps(dict(self.project.endpoint.example))}'\n"
+            f"  {mlops} predict {PROJECT} '{json.dumps(dict(self.project.endpoint.example))}'\n"
             "  make demo            # the next month lands\n"
-            f"  mlops rollback {PROJECT}\n"
-            "  mlops status | mlops logs | mlops down"
+            f"  {mlops} rollback {PROJECT}\n"
+            f"  {mlops} status | {mlops} logs | {mlops} down",
+            soft_wrap=True,
         )
 
 
@@ -221,6 +227,12 @@ def run_demo(settings: Settings) -> int:
         demo.console.print(f"[red bold]The demo stopped:[/red bold] {error}")
         return 1
     return 0
+
+
+def _broken(assets: dict[str, Asset]) -> str:
+    """The checks that fail, as the end of a message."""
+    found = failed_checks(assets)
+    return f"; failed checks: {'; '.join(found)}" if found else ""
 
 
 def _names(month: str) -> tuple[str, ...]:

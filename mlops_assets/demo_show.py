@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import shutil
+import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -108,6 +112,13 @@ def addresses(settings: Settings, endpoint: str) -> Table:
     table.add_row("MLflow: candidates, the registry", settings.mlflow_url)
     table.add_row("Endpoint: a form, /docs, /info, /metrics", endpoint)
     return table
+
+
+def program() -> str:
+    """How the command line is called from here: ``make demo`` does not put it on the PATH."""
+    called = Path(sys.argv[0])
+    on_path = called.name != "mlops" or shutil.which("mlops") is not None
+    return "mlops" if on_path else min(str(called), os.path.relpath(called), key=len)
 
 
 def flight(example: dict[str, Any]) -> str:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_assets.platform.object_store import s3_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from mlops_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object in the raw bucket: its size, and when it was put (seconds since 1970)."""
+
+    bytes: int
+    at: float
 
 
 def put_objects(settings: Settings, project: str, objects: Mapping[str, bytes]) -> list[str]:
@@ -27,12 +35,12 @@ def put_objects(settings: Settings, project: str, objects: Mapping[str, bytes]) 
         return list(pool.map(put, objects.items()))
 
 
-def raw_objects(settings: Settings, project: str) -> dict[str, datetime]:
-    """The project's objects in the raw bucket: name, without the project's part, and when it was put."""
+def raw_objects(settings: Settings, project: str) -> dict[str, Stored]:
+    """The project's objects in the raw bucket by name, without the project's part."""
     pages = s3_client(settings).get_paginator("list_objects_v2")
     found = pages.paginate(Bucket=settings.raw_bucket, Prefix=f"{project}/")
     return {
-        entry["Key"].removeprefix(f"{project}/"): entry["LastModified"]
+        entry["Key"].removeprefix(f"{project}/"): Stored(entry["Size"], entry["LastModified"].timestamp())
         for page in found
         for entry in page.get("Contents", [])
     }

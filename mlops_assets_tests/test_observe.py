@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mlops_assets.demo_outcome import SENSOR_SECONDS, SETTLE_SECONDS, failed_checks, given_up, outcome
+from mlops_assets.demo_show import program
 from mlops_assets.observe import Asset, Check, Made, Run, _asset, _run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 UPLOADED = 100.0
 EVIDENCE = {"challenger": "network", "scores": {}}
@@ -150,6 +154,26 @@ def test_failed_checks_are_named_with_their_asset() -> None:
     assert failed_checks(flow((judged(150),), checks=(PASSED, FAILED))) == [
         "evaluation/beats_baseline: it does not"
     ]
+
+
+@pytest.mark.parametrize(
+    ("called", "path", "shown"),
+    [
+        ("{here}/.venv/bin/mlops", "/nowhere", ".venv/bin/mlops"),
+        ("{here}/.venv/bin/mlops", "{here}/.venv/bin", "mlops"),
+        ("/x/mlops", "/nowhere", "/x/mlops"),
+    ],
+)
+def test_what_to_try_next_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called: str, path: str, shown: str
+) -> None:
+    command = tmp_path / ".venv" / "bin" / "mlops"
+    command.parent.mkdir(parents=True)
+    command.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", path.format(here=tmp_path))
+    monkeypatch.setattr("sys.argv", [called.format(here=tmp_path), "demo"])
+    assert program() == shown
 
 
 def test_what_dagster_answers_is_read() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,6 +15,7 @@ from mlops_assets import platform
 from mlops_assets.observe import Dagster
 from mlops_assets.platform import orphans
 from mlops_assets.platform.supervision import Supervisor
+from mlops_assets.resources.registry import Registry
 from mlops_assets.settings import inherited_environment
 from mlops_assets_tests.platform.conftest import settings_for
 
@@ -52,9 +54,13 @@ class Stage:
         assert process.returncode == code, said
         return said
 
-    @property
+    @cached_property
     def dagster(self) -> Dagster:
         return Dagster(self.settings.dagster_url)
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(self.settings.mlflow_url)
 
     def asset(self, name: str) -> Asset:
         return self.dagster.assets(PROJECT)[name]
@@ -79,9 +85,7 @@ class Stage:
 
     def mlflow_runs(self, dagster_run: str) -> list[str]:
         """The states of the MLflow runs that a Dagster run began."""
-        from mlops_assets.resources.registry import Registry
-
-        client = Registry(self.settings.mlflow_url).client
+        client = self.registry.client
         found = client.search_runs([e.experiment_id for e in client.search_experiments()])
         return [run.info.status for run in found if dagster_run in run.data.tags.values()]
 

@@ -179,6 +179,34 @@ def test_rollback_is_served_shown_and_stays(stage: Stage) -> None:
     assert json.loads(stage.mlops("predict", PROJECT, EXAMPLE))["model"]["version"] == former
 
 
+def test_a_training_that_down_stops_is_gone_on_with_after_up(stage: Stage) -> None:
+    """The next month comes after a rollback, by hand; the platform stops while it is trained on."""
+    for name, data in month_objects("2013-06").items():
+        file = stage.folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(data)
+    trainings = len(stage.asset("training_set").made)
+    stage.mlops("upload", PROJECT, "flights/2013-06.csv", "weather/2013-06.csv")
+    eventually("the training", lambda: len(stage.asset("training_set").made) > trainings)
+    stage.mlops("down")
+    assert orphans.platform(stage.settings.state).processes() == []
+    stage.mlops("up")
+    judged = eventually("the evaluation", lambda: stage.asset("evaluation").since(_newest_training(stage)))
+    assert judged[0].metadata["held out"] == "2013-06"
+    assert len(stage.asset("training_set").made) == trainings + 1, "what was done before is not done again"
+    eventually("rest", lambda: at_rest(stage))
+    verdicts = [check.passed for check in stage.asset("evaluation").checks]
+    promoted = stage.asset("champion").since(judged[0].at)
+    assert len(verdicts) == 5
+    assert bool(promoted) == all(verdicts)
+    assert stage.info()["version"] == stage.asset("champion").made[0].metadata["version"]
+    assert reads(stage) == Counter(dict.fromkeys(uploaded(stage), 1))
+
+
+def _newest_training(stage: Stage) -> float:
+    return stage.asset("training_set").made[0].at
+
+
 def test_down_leaves_no_process_and_what_needs_one_says_so(stage: Stage) -> None:
     assert orphans.platform(stage.settings.state).processes()
     stage.mlops("down")

@@ -58,10 +58,10 @@ class Settings(BaseSettings):
     endpoint_host: str = "127.0.0.1"
     endpoint_base_port: int = Field(default=8000, ge=1, le=65535)
     endpoint_api_key: SecretStr | None = None
-    endpoint_poll_seconds: float = Field(default=1.0, gt=0)
+    endpoint_poll_seconds: float = Field(default=0.5, gt=0)
 
-    sensor_interval_seconds: int = Field(default=2, ge=1)
-    automation_interval_seconds: int = Field(default=2, ge=1)
+    sensor_interval_seconds: int = Field(default=1, ge=1)
+    automation_interval_seconds: int = Field(default=1, ge=1)
 
     start_timeout_seconds: float = Field(default=180.0, gt=0)
 

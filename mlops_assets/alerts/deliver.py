@@ -45,15 +45,17 @@ class Patience:
 class Delivery:
     """Sends the messages that are due."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two of them have defaults
         self,
         engine: sa.Engine,
         routing: Routing,
         known: Mapping[str, Channel],
         patience: Patience | None = None,
+        page: str = "",
     ) -> None:
+        """``page``: what an alert about a dead channel links to."""
         self._engine, self._routing, self._known = engine, routing, known
-        self._patience = patience or Patience()
+        self._patience, self._page = patience or Patience(), page
 
     def run(self, seconds: float) -> int:
         """Send until nothing is due or ``seconds`` are over; how many messages were taken."""
@@ -170,7 +172,7 @@ class Delivery:
         with self._engine.begin() as connection:
             self._note(connection, row.channel, values, 0, 1)
             if dead:
-                self._store(connection).record([Seen(_dead(row.channel, str(error)))])
+                self._store(connection).record([Seen(_dead(row.channel, str(error), self._page))])
             change = messages.update().where(_M.id == row.id)
             connection.execute(change.values(state="pending", error=str(error), next_try=until))
         if dead:
@@ -206,7 +208,7 @@ class Delivery:
         return Store(connection, self._routing, self._known.keys())
 
 
-def _dead(channel: str, error: str) -> Alert:
+def _dead(channel: str, error: str, page: str) -> Alert:
     return Alert(
         fingerprint=f"delivery/{channel}",
         kind="delivery",
@@ -217,6 +219,7 @@ def _dead(channel: str, error: str) -> Alert:
         allowed="it takes what is sent to it",
         remedy=f"see that its receiver is up and that the MLOPS_ALERT_* settings of {channel} are right; "
         "meanwhile alerts take the next channel of their route",
+        url=page,
     )
 
 

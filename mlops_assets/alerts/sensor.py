@@ -55,7 +55,8 @@ class Alerting:
             collect_ticks(self.instance, store, self.context, now, known, self.silence)
             store.remind(now)
             forget(connection, now)
-        Delivery(self.engine, self.routing, self.channels, self.patience).run(_DELIVER_SECONDS)
+        page = self.context.page(DELIVERY, "events")
+        Delivery(self.engine, self.routing, self.channels, self.patience, page).run(_DELIVER_SECONDS)
         return figures(self.engine)
 
     def _store(self, connection: sa.Connection) -> Store:

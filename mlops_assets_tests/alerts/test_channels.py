@@ -57,7 +57,7 @@ HTTP = pytest.mark.parametrize("make", [webhook, slack, alertmanager])
     ids=["429", "500", "503", "403", "silence"],
 )
 def test_a_refusal_says_whether_and_when_to_try_again(
-    make: Callable[[str], Channel], answer: Answer, final: bool, wait: float | None
+    make: Callable[[str], Channel], answer: Answer, *, final: bool, wait: float | None
 ) -> None:
     with receiver(answer) as server:
         began = time.monotonic()
@@ -114,9 +114,9 @@ def test_slack_is_spoken_to_as_its_web_api_wants() -> None:
 
 
 def test_slack_that_says_no_with_200_is_heard() -> None:
-    with receiver(Answer(body=b'{"ok": false, "error": "channel_not_found"}')) as server:
-        with pytest.raises(DeliveryError, match="channel_not_found") as caught:
-            slack(server.url).send(an_alert())
+    answer = Answer(body=b'{"ok": false, "error": "channel_not_found"}')
+    with receiver(answer) as server, pytest.raises(DeliveryError, match="channel_not_found") as caught:
+        slack(server.url).send(an_alert())
     assert caught.value.final
 
 

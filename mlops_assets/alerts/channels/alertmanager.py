@@ -44,7 +44,7 @@ class AlertmanagerChannel:
             },
             "startsAt": alert.since.isoformat(),
             "endsAt": (alert.resolved_at or dt.datetime.now(dt.UTC) + lives).isoformat(),
-            "generatorURL": alert.url,
+            **({"generatorURL": alert.url} if alert.url else {}),
         }
         post(self._url, json.dumps([entry]).encode(), {}, self._seconds)
 

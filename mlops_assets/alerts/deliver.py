@@ -45,7 +45,7 @@ class Patience:
 class Delivery:
     """Sends the messages that are due."""
 
-    def __init__(  # noqa: PLR0913 - two of them have defaults
+    def __init__(
         self,
         engine: sa.Engine,
         routing: Routing,

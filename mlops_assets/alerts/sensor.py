@@ -105,15 +105,14 @@ def _names(repository: dg.RepositoryDefinition) -> set[str]:
     return {one.name for one in repository.sensor_defs} | {one.name for one in repository.schedule_defs}
 
 
-def build_alert_assets() -> list[dg.AssetSpec]:
+def build_alert_assets() -> list[dg.AssetsDefinition]:
     """The asset that shows what is open and what was not delivered; the sensor reports it on changes."""
-    return [
-        dg.AssetSpec(
-            DELIVERY,
-            group_name="alerts",
-            description="Open alerts and their delivery, each time one of the counts changes.",
-        )
-    ]
+    spec = dg.AssetSpec(
+        DELIVERY,
+        group_name=NAME,
+        description="Open alerts and their delivery, each time one of the counts changes.",
+    )
+    return [dg.AssetsDefinition(specs=[spec])]
 
 
 def _result(now: Figures, told: str | None) -> dg.SensorResult:

@@ -62,7 +62,7 @@ def an_alert(fingerprint: str = "check/shop/raw:volume", **fields: object) -> Al
 
 
 def routing(*channels: str, **fields: object) -> Routing:
-    return Routing(routes=(Route(name="all", channels=channels),), **fields)  # type: ignore[arg-type]
+    return Routing(routes=(Route(name="all", channels=channels),), **fields)
 
 
 def alerting(

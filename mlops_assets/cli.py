@@ -153,17 +153,24 @@ def predict(
 def rollback(project: ProjectName) -> None:
     """Return to the project's former champion; the promotion log says so."""
     from mlops_assets.lifecycle.champion import RollbackError
-    from mlops_assets.lifecycle.champion import rollback as return_to_former
-    from mlops_assets.resources.promotions import PromotionLog
-    from mlops_assets.resources.registry import Registry
-    from mlops_assets.resources.tables import engine_for
+    from mlops_assets.platform.rollback import rollback as return_to_former
 
     settings = _settings()
     with _errors(RollbackError):
-        name = _project(project).name
-        log = PromotionLog(engine_for(settings.dagster_database))
-        entry = return_to_former(log, Registry(settings.mlflow_url), name)
-    typer.echo(f"{name}: version {entry.version} is the champion again, instead of {entry.replaced}.")
+        entry = return_to_former(settings, _project(project))
+    typer.echo(f"{project}: version {entry.version} is the champion again, instead of {entry.replaced}.")
+
+
+@app.command()
+def retire(project: ProjectName) -> None:
+    """Take the alias from a champion that this code cannot load any more; what follows it is judged alone."""
+    from mlops_assets.lifecycle.champion import RollbackError
+    from mlops_assets.platform.rollback import retire as take_the_alias
+
+    settings = _settings()
+    with _errors(RollbackError):
+        entry = take_the_alias(settings, _project(project))
+    typer.echo(f"{project}: version {entry.version} is not the champion any more; there is none now.")
 
 
 @app.command()

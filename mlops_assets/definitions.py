@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster_aws.s3 import S3PickleIOManager, S3Resource
+from dagster_aws.s3 import S3PickleIOManager
 
 from mlops_assets.automation.names import build_object_names_checks
 from mlops_assets.automation.s3_sensor import build_s3_sensor
@@ -15,6 +15,7 @@ from mlops_assets.lifecycle.tracking import build_run_closer
 from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.mlflow import mlflow_resource
 from mlops_assets.resources.registry import Registry
+from mlops_assets.resources.s3 import SharedS3Resource
 from mlops_assets.resources.tables import Tables
 from mlops_assets.settings import Settings, get_settings
 
@@ -36,11 +37,11 @@ def build_definitions(
     """
     registry = Registry(settings.mlflow_url)
     access_key, secret_key = settings.s3_credentials
-    s3 = S3Resource(
+    s3 = SharedS3Resource(
         endpoint_url=settings.s3_url,
         region_name=settings.s3_region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
+        aws_access_key_id=access_key or None,  # none: boto3's own chain, an instance role say
+        aws_secret_access_key=secret_key or None,
     )
     return dg.Definitions(
         assets=[

@@ -94,7 +94,11 @@ class Asset:
 
 @dataclass(frozen=True)
 class Run:
-    """A Dagster run: what it makes, and which steps are under way."""
+    """A Dagster run: what it makes, and which steps are under way. Times: seconds since 1970.
+
+    ``sensor``: the one that asked for it, None for a person's. ``will_retry``: it failed for a reason
+    outside of it, and Dagster starts it again.
+    """
 
     run_id: str
     status: str
@@ -102,7 +106,9 @@ class Run:
     ended: float | None
     assets: tuple[str, ...]
     partition: str | None
-    running: tuple[str, ...]
+    running: tuple[str, ...] = ()
+    sensor: str | None = None
+    will_retry: bool = False
 
 
 class Dagster:
@@ -182,4 +188,6 @@ def _run(row: Mapping[str, Any]) -> Run:
         assets=tuple("/".join(key["path"][1:]) for key in row["assetSelection"] or []),
         partition=tags.get("dagster/partition"),
         running=tuple(s["stepKey"] for s in row["stepStats"] if s["status"] == "IN_PROGRESS"),
+        sensor=tags.get("dagster/sensor_name"),
+        will_retry=tags.get("dagster/will_retry", "").lower() == "true",
     )

@@ -144,11 +144,11 @@ class Project(Declared):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Project:
         for what, names in (
-            ("source", [s.name for s in self.sources]),
-            ("family", [f.name for f in self.families]),
+            ("sources", [s.name for s in self.sources]),
+            ("families", [f.name for f in self.families]),
         ):
             if len(set(names)) != len(names):
-                raise ValueError(f"project {self.name}: two {what}s share a name: {names}")
+                raise ValueError(f"project {self.name}: two {what} share a name: {names}")
         return self
 
     def source(self, name: str) -> Source:

@@ -118,6 +118,11 @@ class Settings(BaseSettings):
         """Dagster's folder for the embedded platform: a link to ``dagster.yaml`` and local scratch."""
         return self.state / "dagster"
 
+    @property
+    def warm_file(self) -> Path:
+        """Written once the server that runs are forked from has imported everything: its process id."""
+        return self.dagster_home / "warm"
+
     def environment(self) -> dict[str, str]:
         """These settings as the environment of a child process, which then comes to equal ones."""
         plain = {name: getattr(self, name) for name in type(self).model_fields} | {"home": self.state}

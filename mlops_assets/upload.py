@@ -9,6 +9,7 @@ from mlops_assets.platform.object_store import s3_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from mlops_assets.settings import Settings
 
@@ -26,8 +27,12 @@ def put_objects(settings: Settings, project: str, objects: Mapping[str, bytes]) 
         return list(pool.map(put, objects.items()))
 
 
-def raw_keys(settings: Settings, project: str) -> set[str]:
-    """The names of the project's objects in the raw bucket, without the project's part."""
+def raw_objects(settings: Settings, project: str) -> dict[str, datetime]:
+    """The project's objects in the raw bucket: name, without the project's part, and when it was put."""
     pages = s3_client(settings).get_paginator("list_objects_v2")
     found = pages.paginate(Bucket=settings.raw_bucket, Prefix=f"{project}/")
-    return {entry["Key"].removeprefix(f"{project}/") for page in found for entry in page.get("Contents", [])}
+    return {
+        entry["Key"].removeprefix(f"{project}/"): entry["LastModified"]
+        for page in found
+        for entry in page.get("Contents", [])
+    }

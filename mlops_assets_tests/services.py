@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import socket
 import subprocess
@@ -24,13 +25,19 @@ MINIMAL_ENV = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "DO_N
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on, low enough for services that add 10,000 to it."""
+    """A loopback port that nobody listens on.
+
+    From below the range that the kernel takes ports of outgoing connections from: one of those would
+    be gone again before the service listens.
+    """
     while True:
+        port = random.randint(10_000, 21_999)  # low enough for services that add 10,000 to it
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 50_000:
-            return port
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def wait_until(

@@ -185,6 +185,54 @@ def test_missing_extra_and_repeated_columns() -> None:
     assert (problem.column, problem.what) == ("shop", "the column is there twice")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b'{"rows": [' + b'{"year": 2013}, ' * 20_000 + b"]}", id="JSON on one line"),
+        pytest.param(b"<html>\n<body>403 Forbidden</body>\n</html>", id="an error page"),
+        pytest.param(
+            ("year," + ",".join(f"c{n}" for n in range(20_000))).encode() + b"\n1", id="a wide file"
+        ),
+        pytest.param(b"year,month\n", id="another file's header"),
+    ],
+)
+def test_another_kind_of_text(data: bytes) -> None:
+    started = time.monotonic()
+    assert {problem.line for problem in problems(data)} == {1}
+    assert time.monotonic() - started < 1  # seen: 0.03 s
+
+
+def test_lines_that_end_in_carriage_returns_alone() -> None:
+    assert "line feed" in only(text(*ROWS).replace(b"\n", b"\r")).what
+    problem = only(text(ROWS[0], ROWS[1].replace("AB", "A\rB")))
+    assert problem.line == 3
+    assert "carriage return" in problem.what
+
+
+def test_no_damage_gets_through_as_another_error() -> None:
+    """Bytes changed, cut and doubled at random: the object is read, or refused by its contract."""
+    rng = np.random.default_rng(0)
+    good = text(*ROWS)
+    refused: list[ContractError] = []
+    for _ in range(200):
+        data = bytearray(good)
+        for _ in range(rng.integers(1, 4)):
+            at = int(rng.integers(len(data)))
+            change = rng.integers(3)
+            if change == 0:
+                data[at] = int(rng.integers(256))
+            elif change == 1:
+                del data[at : at + int(rng.integers(1, 20))]
+            else:
+                data[at:at] = rng.choice(list(b',"\n\r;\0NA9'), size=2).astype(np.uint8).tobytes()
+        try:
+            read_object(bytes(data), CONTRACT, key=KEY, partition="2013-01")
+        except ContractError as error:
+            refused.append(error)
+    assert len(refused) > 150
+    assert all(error.total >= len(error.problems) > 0 for error in refused)
+
+
 def test_no_header_at_all() -> None:
     problem = only("\n".join(ROWS).encode())
     assert problem.line == 1
@@ -202,6 +250,11 @@ def test_no_header_at_all() -> None:
         (6, "1,5".replace(",", "."), "price", ""),
         (6, "cheap", "price", "'cheap' is not a number"),
         (6, "inf", "price", "'inf' is not a number"),
+        (6, " 1.5", "price", "' 1.5' is not a number"),
+        (6, "0x10", "price", "'0x10' is not a number"),
+        (5, " 1", "count", "' 1' is not a whole number"),
+        (5, "99999999999999999999", "count", "'99999999999999999999' is not a whole number"),
+        (4, "9999-99-99", "at", "'9999-99-99' is not a time"),
         (6, "nan", "price", "'nan' is not a number"),
         (0, "", "year", "the value is missing"),
         (2, "NA", "shop", "the value is missing"),

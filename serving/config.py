@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ class Config:
     registry: str
     store: Path
     poll_seconds: float = 1.0
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     answer_seconds: float = 15.0
     drain_seconds: float = 20.0
 

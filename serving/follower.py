@@ -19,6 +19,7 @@ from serving.store import Copy, RegistryNote
 if TYPE_CHECKING:
     from serving.store import Store
 
+SCORES = ("roc_auc", "log_loss", "brier")
 ALIAS = "champion"
 LONGEST_WAIT = 30.0
 """Seconds between two tries of a download that fails again and again."""
@@ -83,7 +84,12 @@ class Follower:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
-        return Copy(version=str(found.version), source=f"{found.source}#{found.creation_timestamp}")
+        return Copy(
+            version=str(found.version),
+            source=f"{found.source}#{found.creation_timestamp}",
+            held_out=found.tags.get("held_out", ""),
+            scores={name: float(found.tags[name]) for name in SCORES if name in found.tags},
+        )
 
     def _client(self) -> Any:
         import mlflow

@@ -44,6 +44,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     load_seconds: float
     threshold: float
     proven_rows: int
+    held_out: str
+    scores: dict[str, float]
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -143,6 +145,8 @@ class Holder:
             load_seconds=time.monotonic() - started,
             threshold=bundle.threshold,
             proven_rows=len(bundle.examples),
+            held_out=copy.held_out,
+            scores=copy.scores,
         )
         names = {"project": self._project.name, "version": copy.version}
         return Served(predictor, loaded, msgspec.json.encode(names))

@@ -52,6 +52,8 @@ class Info(msgspec.Struct, kw_only=True):
     load_seconds: float | None = None
     threshold: float | None = None
     proven_rows: int | None = None
+    held_out: str | None = None
+    scores: dict[str, float] | None = None
     source: str | None = None
 
 
@@ -100,6 +102,8 @@ def info(project: Project, model: Loaded | None) -> Info:
         load_seconds=round(model.load_seconds, 4),
         threshold=model.threshold,
         proven_rows=model.proven_rows,
+        held_out=model.held_out or None,
+        scores=model.scores or None,
         source=model.source.rpartition("#")[0],
     )
 

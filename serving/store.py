@@ -34,7 +34,8 @@ _Note = TypeVar("_Note", bound=msgspec.Struct)
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """A version's copy. ``source`` tells equal numbers of two registries apart.
 
-    ``problem``: why the version holds no model; None if it does.
+    ``problem``: why the version holds no model; None if it does. ``scores``: its figures on the
+    partition ``held_out``, as the registry's tags have them.
     """
 
     version: str
@@ -42,6 +43,8 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
     fetched_at: float = 0.0
     problem: str | None = None
+    held_out: str = ""
+    scores: dict[str, float] = {}
 
     @property
     def folder(self) -> str:

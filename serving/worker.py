@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import socket
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import litserve as ls
-import msgspec
-import numpy as np
 from litserve.callbacks import EventTypes
 from litserve.loops import LitLoop
 
 from serving import frames
+from serving.answers import Answer, Asked, frame, refuse, row_type, split, status_frame
+from serving.channel import Channel
 from serving.config import LOG_FORMAT, load_project
-from serving.decoding import RequestDecoder, RequestError, error_body, misfit_column
+from serving.decoding import RequestDecoder, RequestError, misfit_column
 from serving.fields import Columns
 from serving.holder import Holder, Served
 from serving.lifeline import die_with
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import msgspec
     from litserve.callbacks import CallbackRunner
 
     from serving.config import Config
@@ -47,15 +44,6 @@ SWITCH_SECONDS = 0.0005
 """The GIL's interval: a thread that comes back from the model is not to wait 5 ms for it."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request that was decoded."""
-
-    number: int
-    request_id: str
-    rows: Sequence[msgspec.Struct]
 
 
 class EndpointAPI(ls.LitAPI):  # type: ignore[misc]
@@ -98,104 +86,6 @@ class EndpointAPI(ls.LitAPI):  # type: ignore[misc]
     def encode_response(self, output: Answer, **_: Any) -> bytes:
         """The JSON of one answer."""
         return output.encode()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A request's part of a batch's predictions: a row for each of its own."""
-
-    served: Served
-    request_id: str
-    rows: list[Any]
-
-    def encode(self) -> bytes:
-        """The answer's JSON."""
-        body = {
-            "predictions": self.rows,
-            "model": msgspec.Raw(self.served.model_json),
-            "request_id": self.request_id,
-        }
-        return msgspec.json.encode(body)
-
-
-def row_type(label: str) -> type[msgspec.Struct]:
-    """A row of an answer; ``label`` names the positive class, ``unknown`` is only there if some are."""
-    unknown = ("unknown", list[str] | msgspec.UnsetType, msgspec.UNSET)
-    return msgspec.defstruct("Row", [(label, bool), ("probability", float), unknown])
-
-
-def split(
-    served: Served, predicted: Predicted, batch: Sequence[Asked], row: type[msgspec.Struct]
-) -> list[Answer]:
-    """Each request's part of what one run of the model predicted for all of them."""
-    positive = (predicted.probability >= served.loaded.threshold).tolist()
-    rows: list[Any] = list(map(row, positive, predicted.probability.tolist()))
-    for name, marks in predicted.unknown.items():
-        if marks.any():
-            for number in np.flatnonzero(marks).tolist():
-                earlier = rows[number].unknown
-                rows[number].unknown = [name] if earlier is msgspec.UNSET else [*earlier, name]
-    answers, start = [], 0
-    for asked in batch:
-        end = start + len(asked.rows)
-        answers.append(Answer(served, asked.request_id, rows[start:end]))
-        start = end
-    return answers
-
-
-def status_frame(holder: Holder) -> bytes:
-    body = msgspec.json.encode(holder.status)
-    return frames.ANSWER.pack(len(body), 0, frames.STATUS, 0) + body
-
-
-class Channel:
-    """The socket to the API process. Sending is safe from several threads."""
-
-    def __init__(self, address: Path) -> None:
-        address.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(address))
-        self._listener.listen(1)
-        self._lock = threading.Lock()
-        self._peer: socket.socket | None = None
-        self._stopping = False
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._stop)
-
-    def _stop(self, _number: int, _frame: Any) -> None:
-        """Go once the API process has gone: it may be draining requests that this process must answer."""
-        if self._peer is None:
-            os._exit(0)
-        self._stopping = True
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
-        signal.alarm(60)
-
-    def accept(self, first: bytes) -> socket.socket:
-        """The API process's next connection; ``first`` is sent on it at once."""
-        if self._stopping:
-            os._exit(0)
-        peer, _ = self._listener.accept()
-        with self._lock:
-            self._peer = peer
-            peer.sendall(first)
-        return peer
-
-    def send(self, data: bytes) -> None:
-        """Send to the API process, if it is connected."""
-        with self._lock:
-            if self._peer is not None:
-                try:
-                    self._peer.sendall(data)
-                except OSError:
-                    logger.debug("the API process went away; it will ask again")
-
-    def close(self) -> None:
-        with self._lock:
-            if self._peer is not None:
-                self._peer.close()
-            self._peer = None
-        if self._stopping:
-            os._exit(0)
 
 
 class BatchLoop(LitLoop):  # type: ignore[misc]
@@ -271,7 +161,7 @@ def answer(api: EndpointAPI, batch: Sequence[Asked], callbacks: CallbackRunner) 
             return [frame for asked in batch for frame in answer(api, [asked], callbacks)]
         return [refuse(batch[0].number, batch[0].request_id, _failure(api, rows, error))]
     return [
-        _frame(asked.number, 200, len(asked.rows), api.encode_response(part))
+        frame(asked.number, 200, len(asked.rows), api.encode_response(part))
         for asked, part in zip(batch, split(served, predicted, batch, api.row), strict=True)
     ]
 
@@ -281,12 +171,3 @@ def _failure(api: EndpointAPI, rows: Sequence[msgspec.Struct], error: Exception)
         return misfit_column(rows, [field.name for field in api.columns.fields], error)
     logger.error("a prediction failed", exc_info=error)
     return RequestError(500, "the model failed on these rows; the server's log says why")
-
-
-def refuse(number: int, request_id: str, error: RequestError) -> bytes:
-    """The frame that answers a request with an error."""
-    return _frame(number, error.status, 0, error_body(str(error), request_id, error.row, error.field))
-
-
-def _frame(number: int, status: int, rows: int, body: bytes) -> bytes:
-    return frames.ANSWER.pack(len(body), number, status, rows) + body

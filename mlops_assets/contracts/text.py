@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import re
 from typing import TYPE_CHECKING
 
-from mlops_assets.contracts.problems import Found, Problem
+from mlops_assets.contracts.problems import MAX_PER_KIND, Found, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +35,7 @@ def read_cells(data: bytes, contract: Contract, found: Found) -> pa.Table | None
         found.add(Problem(None, None, what, f"export the file again and {_AGAIN}"))
         return None
     data = data.removeprefix(_UTF8_MARK).rstrip(b"\r\n")
-    if not (_is_text(data, found) and _is_utf8(data, found)):
+    if not (_is_text(data, found) and _is_utf8(data, found) and _lines_end(data, found)):
         return None
     if not (_header_fits(data, contract, found) and _quotes_close(data, found)):
         return None
@@ -89,9 +90,24 @@ def _is_utf8(data: bytes, found: Found) -> bool:
     return True
 
 
+def _lines_end(data: bytes, found: Found) -> bool:
+    alone = re.search(rb"\r(?!\n)", data)
+    if alone is None:
+        return True
+    line = data.count(b"\n", 0, alone.start()) + 1
+    what = (
+        f"byte {alone.start() + 1} is a carriage return that ends no line, or lines end without a line feed"
+    )
+    found.add(Problem(line, None, what, f"end lines with a line feed and {_AGAIN}"))
+    return False
+
+
 def _header_fits(data: bytes, contract: Contract, found: Found) -> bool:
     line = data.partition(b"\n")[0].decode()
-    names = next(csv.reader([line.strip("\r")]), [])
+    try:
+        names = next(csv.reader([line.strip("\r")]), [])
+    except csv.Error:  # a line of hundreds of kilobytes: some other kind of text
+        names = []
     if len(names) == 1 and len(contract.columns) > 1:
         for mark, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
             if mark in line:
@@ -99,23 +115,31 @@ def _header_fits(data: bytes, contract: Contract, found: Found) -> bool:
                 found.add(Problem(1, None, what, f"export with commas and {_AGAIN}"))
                 return False
     missing = [name for name in contract.names if name not in names]
-    extra = [name for name in names if name not in contract.names]
-    twice = sorted({name for name in names if names.count(name) > 1 and name in contract.names})
     if len(missing) == len(contract.columns):
         what = f"the first line is no header of this contract: {line.strip()[:80]!r}"
         remedy = f"make {','.join(contract.names)!r} the first line and {_AGAIN}"
         found.add(Problem(1, None, what, remedy))
         return False
+    known = set(contract.names)
+    extra = [name for name in names if name not in known]
+    twice = [name for name in contract.names if names.count(name) > 1]
+    _report_columns(missing, extra, twice, found)
+    return not (missing or extra or twice)
+
+
+def _report_columns(missing: list[str], extra: list[str], twice: list[str], found: Found) -> None:
+    shown = extra[:MAX_PER_KIND]  # a stranger's file may have thousands of columns
     for name in missing:
-        near = difflib.get_close_matches(name, extra, n=1)
+        near = difflib.get_close_matches(name, shown, n=1)
         hint = f"rename {near[0]!r} to {name!r}" if near else f"export the column {name!r} too"
         found.add(Problem(1, name, "the column is missing", f"{hint} and {_AGAIN}"))
-    for name in extra:
-        known = "" if difflib.get_close_matches(name, missing, n=1) else ", or add it to the contract"
-        found.add(Problem(1, name, "the column is not in the contract", f"leave it out and {_AGAIN}{known}"))
+    what, remedy = (
+        "the column is not in the contract",
+        f"leave it out, or add it to the contract, and {_AGAIN}",
+    )
+    found.add(*(Problem(1, name[:60], what, remedy) for name in shown), total=len(extra))
     for name in twice:
         found.add(Problem(1, name, "the column is there twice", f"leave one out and {_AGAIN}"))
-    return not (missing or extra or twice)
 
 
 def _quotes_close(data: bytes, found: Found) -> bool:
@@ -149,22 +173,24 @@ def _parse(data: bytes, contract: Contract, found: Found) -> pa.Table | None:
         ragged.append((int(row.number), int(row.actual_columns)))
         return "skip"
 
-    width = len(contract.columns)
-    table = arrow_csv.read_csv(
-        io.BytesIO(data),
-        # one thread: only then does pyarrow number the rows that it refuses
-        read_options=arrow_csv.ReadOptions(use_threads=False, block_size=max(len(data) + 1, 1 << 16)),
-        parse_options=arrow_csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=note),
-        convert_options=arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(contract.names, pa.string()),
-            null_values=["", *contract.nulls],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=True,
-        ),
+    # One thread, one block: only then does pyarrow number the rows that it refuses.
+    whole = arrow_csv.ReadOptions(use_threads=False, block_size=max(len(data) + 1, 1 << 16))
+    structure = arrow_csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=note)
+    as_text = arrow_csv.ConvertOptions(
+        column_types=dict.fromkeys(contract.names, pa.string()),
+        null_values=["", *contract.nulls],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=True,
     )
-    for line, cells in ragged:
-        what = f"the line has {cells} cells, the header has {width}"
+    try:
+        table = arrow_csv.read_csv(io.BytesIO(data), whole, structure, as_text)
+    except pa.ArrowInvalid as error:  # what is wrong beyond all that is told apart above
         found.add(
-            Problem(line, None, what, f"quote values that hold commas, or complete the line, and {_AGAIN}")
+            Problem(None, None, f"the CSV cannot be read: {error}", f"export the file again and {_AGAIN}")
         )
+        return None
+    remedy = f"quote values that hold commas, or complete the line, and {_AGAIN}"
+    width = len(contract.columns)
+    for line, cells in ragged:
+        found.add(Problem(line, None, f"the line has {cells} cells, the header has {width}", remedy))
     return None if ragged else table

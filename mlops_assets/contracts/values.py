@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _HEADER_LINES = 2  # the first row is line 2
 _AGAIN = "and upload the corrected file under the same name"
+_INTEGER = r"-?\d{1,18}"
+_NUMBER = r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 _KINDS = {
     "integer": "a whole number",
     "number": "a number",
@@ -50,22 +52,23 @@ def _typed(cells: pa.ChunkedArray, column: Column, found: Found) -> Any:
         if column.type == "number" and pc.any(pc.invert(pc.is_finite(typed))).as_py():
             raise ValueError("infinite or NaN")  # noqa: TRY301  # told apart by value below
         return typed.to_pandas()
-    except (pa.ArrowInvalid, ValueError):
-        _report_mistyped(cells.to_pandas(), column, found)
+    except (pa.ArrowInvalid, ValueError) as error:
+        _report_mistyped(cells.to_pandas(), column, found, error)
         return None
 
 
-def _report_mistyped(text: pd.Series[Any], column: Column, found: Found) -> None:
+def _report_mistyped(text: pd.Series[Any], column: Column, found: Found, error: Exception) -> None:
     given = text.notna()
     if column.type == "time":
         bad = given & pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce").isna()
     else:
         numbers = pd.to_numeric(text, errors="coerce").astype(float)
-        bad = given & ~np.isfinite(numbers)
-        if column.type == "integer":
-            bad |= given & ~text.str.fullmatch(r"-?\d{1,18}", na=False)
+        form = _INTEGER if column.type == "integer" else _NUMBER
+        bad = given & (~np.isfinite(numbers) | ~text.str.fullmatch(form, na=False))
     rows = np.flatnonzero(bad.to_numpy())
     kind = _KINDS[column.type]
+    if not len(rows):  # whatever the reader refuses is refused, though the rules above would not
+        found.add(Problem(None, column.name, f"not every value is {kind}: {error}", f"write {kind} {_AGAIN}"))
     _report(found, column.name, rows, lambda row: f"{text.iloc[row]!r:.60} is not {kind}", f"write {kind}")
 
 

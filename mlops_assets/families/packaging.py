@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from mlops_assets.families.encoding import Vocabularies
     from mlops_assets.project import Project
 
-__all__ = ["make_bundle", "make_examples", "make_instances"]
+__all__ = ["as_instance", "as_instances", "make_bundle", "make_examples", "make_instances"]
 
 EXAMPLE_ROWS = 32
 _UNKNOWN = "ZZ"
+_TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
 def make_bundle(  # noqa: PLR0913 - what a stored model says of itself
@@ -71,20 +72,27 @@ def make_instances(project: Project, frame: pd.DataFrame) -> list[dict[str, Any]
     spread = np.linspace(0, len(frame) - 1, EXAMPLE_ROWS).astype(int)
     gaps = np.argsort(-frame[fields].isna().sum(axis=1).to_numpy(), kind="stable")[: EXAMPLE_ROWS // 8]
     rows = np.concatenate([spread[: EXAMPLE_ROWS - len(gaps)], gaps])
-    found = [as_instance(project, row) for row in frame[fields].iloc[rows].to_dict("records")]
+    found = as_instances(project, frame.iloc[rows])
     known = [name for name in project.features.categorical if name in fields]
     if known:
         found[0] = {**found[0], known[0]: _UNKNOWN}
     return found
 
 
-def as_instance(project: Project, row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row of a features frame as the JSON object a request would hold; missing values are null."""
-    instance: dict[str, Any] = {}
-    for field in Fields(project.features.instance).fields:
-        value = row[field.name]
-        if value is None or value != value:  # noqa: PLR0124 - NaN alone is unequal to itself
-            instance[field.name] = None
-        else:
-            instance[field.name] = {"int": int, "float": float, "bool": bool, "str": str}[field.kind](value)
-    return instance
+def as_instances(project: Project, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a features frame as the JSON objects a request would hold; missing values are null."""
+    fields = Fields(project.features.instance).fields
+    columns = [_json_values(frame[field.name].tolist(), _TYPES[field.kind]) for field in fields]
+    names = [field.name for field in fields]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def as_instance(project: Project, row: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of a features frame as ``as_instances`` gives it."""
+    fields = Fields(project.features.instance).fields
+    return {field.name: _json_values([row[field.name]], _TYPES[field.kind])[0] for field in fields}
+
+
+def _json_values(values: list[Any], to: type) -> list[Any]:
+    # NaN alone is unequal to itself.
+    return [None if value is None or value != value else to(value) for value in values]  # noqa: PLR0124

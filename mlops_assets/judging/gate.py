@@ -143,7 +143,7 @@ def _without_difference(evaluation: Evaluation, allowed: str) -> Verdict:
         observed = "a champion without a score"
         why = (
             f"Cannot judge: there is a champion, but {reason}. An incumbent never loses by default: make it "
-            "loadable again, or roll back to one that is, and evaluate anew."
+            "loadable again, roll back to one that is, or retire it (mlops retire); then evaluate anew."
         )
     return Verdict("not_worse_than_champion", not evaluation.incumbent, observed, allowed, why)
 

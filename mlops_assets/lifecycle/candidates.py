@@ -84,7 +84,7 @@ def _tags(
     context: dg.AssetExecutionContext, project: Project, family: Family, version: str
 ) -> dict[str, str]:
     return {
-        RUN_TAG: context.run_id,
+        RUN_TAG: context.run.run_id,
         "project": project.name,
         "family": family.name,
         "code_version": version,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.automation.conditions import following_condition
+from mlops_assets.automation.conditions import DATA_VERSION_TAG, following_condition
 from mlops_assets.lifecycle.describe import asset_key, common
 from mlops_assets.lifecycle.lineage import (
     EVIDENCE,
@@ -63,7 +63,7 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
             },
         )
         log = PromotionLog(tables.engine)
-        replaced = promote(log, registry, made, "promotion", evidence, context.run_id)
+        replaced = promote(log, registry, made, "promotion", evidence, context.run.run_id)
         context.log.info(
             "%s: version %s is the champion, it replaced %s", project.name, made.number, replaced
         )
@@ -136,10 +136,45 @@ def rollback(log: PromotionLog, registry: Registry, project: str) -> Promotion:
     return next(log.entries(project))
 
 
+def retire(log: PromotionLog, registry: Registry, project: str) -> Promotion:
+    """Take the alias away, so that the next challenger has no champion to be compared with.
+
+    For a champion that this code cannot load any more (its features have changed): the gate never lets
+    an incumbent lose by default, so that a person has to say that it goes. The endpoint goes on with
+    what it has. Returns the log's new row; raises ``RollbackError`` if there is no champion.
+    """
+    with log.locked(project) as connection:
+        current = registry.champion(project)
+        if current is None:
+            raise RollbackError(f"{project} has no champion: nothing to retire")
+        _repair(log, connection, project, current)
+        row = {"project": project, "version": current.number, "kind": "retirement", "evidence": {}}
+        log.append(connection, row)
+        registry.remove_champion(project)
+        connection.commit()
+    return next(log.entries(project))
+
+
+def note_of_rollback(project: Project, version: Version, entry: Promotion) -> dg.AssetMaterialization:
+    """The ``champion`` asset after a rollback to ``version``, which no run has made."""
+    return dg.AssetMaterialization(
+        asset_key(project, "champion"),
+        description=f"rolled back from version {entry.replaced}",
+        metadata={
+            VERSION: version.number,
+            "kind": entry.kind,
+            "replaced": entry.replaced or "",
+            EVIDENCE: dict(entry.evidence),
+            MODEL_URI: version.model_uri,
+        },
+        tags={DATA_VERSION_TAG: version.number},
+    )
+
+
 def _former(log: PromotionLog, project: str, version: str) -> str | None:
     """What ``version`` replaced when it was promoted (not when a rollback returned to it)."""
     for entry in log.entries(project):
-        if entry.version == version and entry.kind != "rollback":
+        if entry.version == version and entry.kind in ("promotion", "repair"):
             return entry.replaced
     return None
 

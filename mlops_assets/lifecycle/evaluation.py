@@ -191,7 +191,7 @@ def _show(  # noqa: PLR0913 - all that the report draws
     with mlflow.start_run(run_name=f"{project.name}/evaluation", nested=True) as run:
         files = {"report.html": report.encode(), **plots}
         log_bytes(mlflow, run.info.run_id, files)
-    folder = f"{project.name}/evaluation/{context.run_id}"
+    folder = f"{project.name}/evaluation/{context.run.run_id}"
     lake: Lake = context.resources.lake
     address = lake.put(f"{folder}/report.html", report.encode(), "text/html")
     return {

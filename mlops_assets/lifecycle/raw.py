@@ -29,18 +29,24 @@ def build_raw(project: Project, source: Source, bucket: str) -> dg.AssetsDefinit
     but a failed ``contract`` check that says where and what to do. What was read before stays.
     """
     key = asset_key(project, "raw", source.name)
+    # The check has the asset's partitions: a good month does not hide that another is broken.
+    partitions = partitions_def(project) if source.partitioned else None
 
     @dg.asset(
         **common(project, "raw", source.name),
-        partitions_def=partitions_def(project) if source.partitioned else None,
+        partitions_def=partitions,
         kinds={"s3", "csv", "parquet"},
         code_version=code_version(read_object, source.contract),
         description=source.description,
         metadata={"dagster/column_schema": contract_schema(source.contract)},
         output_required=False,
         check_specs=[
+            # It need not block: a broken object has no rows, so that nothing can be built from it.
             dg.AssetCheckSpec(
-                CONTRACT, asset=key, blocking=True, description="The object holds what its contract says."
+                CONTRACT,
+                asset=key,
+                partitions_def=partitions,
+                description="The object holds what its contract says.",
             ),
         ],
     )
@@ -54,7 +60,7 @@ def build_raw(project: Project, source: Source, bucket: str) -> dg.AssetsDefinit
         try:
             frame = read_object(data, source.contract, key=seen.key, partition=partition)
         except ContractError as error:
-            ledger.mark_broken(seen, context.run_id, str(error))
+            ledger.mark_broken(seen, context.run.run_id, str(error))
             yield _broken(error, seen)
             return
         lake_key, content = lake.put_frame(
@@ -67,7 +73,7 @@ def build_raw(project: Project, source: Source, bucket: str) -> dg.AssetsDefinit
         yield dg.AssetCheckResult(
             check_name=CONTRACT, passed=True, metadata={"object": seen.key, "version id": seen.version_id}
         )
-        ledger.mark_handled(seen, context.run_id)
+        ledger.mark_handled(seen, context.run.run_id)
 
     return raw
 

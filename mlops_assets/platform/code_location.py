@@ -40,6 +40,7 @@ def main(module: str) -> None:
 
     server.DagsterApiServer = WarmServer  # type: ignore[misc]
     settings = get_settings()
+    settings.warm_file.unlink(missing_ok=True)
     with contextlib.suppress(Exception):  # the server imports it again, and shows what is wrong with it
         importlib.import_module(module)  # the slow part, while the database starts
     database.wait_for(settings.dagster_database)

@@ -33,6 +33,7 @@ def services(settings: Settings) -> list[Service]:
         title="Dagster: definitions and runs",
         address=f"{HOST}:{settings.code_location_port} (gRPC)",
         probe=ServesGrpc(settings.code_location_port),
+        warm=_RunsStartAtOnce(settings.warm_file),
         argv=(sys.executable, "-m", "mlops_assets.platform.code_location", DEFINITIONS),
         env=_environment(settings, CODE_LOCATION, threads=cores()),
         ports=(Port(settings.code_location_port, "MLOPS_CODE_LOCATION_PORT"),),
@@ -108,6 +109,17 @@ class ServesGrpc:
             socket.create_connection((HOST, self._port), timeout=5).close()
         except OSError as error:
             raise NotReadyError(f"{HOST}:{self._port}: {error}") from error
+
+
+class _RunsStartAtOnce:
+    """The server that runs are forked from has imported what they need (see ``code_location``)."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __call__(self) -> None:
+        if not self._file.exists():
+            raise NotReadyError("what runs need is still being imported")
 
 
 _LOCATIONS = """

@@ -33,7 +33,8 @@ class Service:
 
     ``argv`` and ``env`` are the whole command and environment; ``prepare`` names a function
     ("module:function") that the launcher calls first, and ``user`` the account it then changes to.
-    ``probe`` returns when the service truly answers and raises otherwise. ``cwd`` identifies
+    ``probe`` returns when the service truly answers and raises otherwise; so does ``warm`` when it also
+    does its work as fast as it can, which only ``up`` waits for. ``cwd`` identifies
     processes that hide their environment (PostgreSQL's children).
     """
 
@@ -42,6 +43,7 @@ class Service:
     title: str
     address: str
     probe: Callable[[], None]
+    warm: Callable[[], None] | None = None
     argv: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: str | None = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.service import Service, Status
 
 COLOURS = {
-    "ready": "green", "outside": "green", "starting": "yellow", "stopping": "yellow",
+    "ready": "green", "outside": "green", "starting": "yellow", "warming": "yellow", "stopping": "yellow",
     "failing": "red", "unreachable": "red", "stopped": "dim",
 }  # fmt: skip
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -41,7 +41,7 @@ def progress(console: Console) -> Iterator[Progress]:
             line = Text.assemble(
                 (f"{name:<28}", "bold"), (f"{doing:<10}", COLOURS.get(doing, "")), f"{at:5.1f} s"
             )
-            busy = doing in {"starting", "stopping"}
+            busy = doing in {"starting", "warming", "stopping"}
             rows.append(Spinner("dots", line) if busy else Text("✓ ", "green") + line)
         return Group(*rows)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.service import Service
     from mlops_assets.settings import Settings
 
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 5.0
 _STARTS = 3
 _SUPERVISOR = "supervisord"
 
@@ -91,15 +91,20 @@ class _Starter:
         self._progress(service.name, "starting")
         if not service.outside:
             self._supervisor.launch(service.name)
-        if self._answers(service, deadline):
-            self._progress(service.name, "outside" if service.outside else "ready")
+        if not self._answers(service, service.probe, deadline):
+            return
+        if service.warm is not None:
+            self._progress(service.name, "warming")
+            if not self._answers(service, service.warm, deadline):
+                return
+        self._progress(service.name, "outside" if service.outside else "ready")
 
-    def _answers(self, service: Service, deadline: float) -> bool:
-        """Wait until ``service`` answers; False when another failed meanwhile, which says why itself."""
+    def _answers(self, service: Service, probe: Callable[[], None], deadline: float) -> bool:
+        """Wait until ``probe`` returns; False when another failed meanwhile, which says why itself."""
         pause, pids = 0.05, set[int]()
         while True:
             try:
-                service.probe()
+                probe()
             except NotReadyError as error:
                 if self._failed.is_set():
                     return False

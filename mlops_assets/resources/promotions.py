@@ -29,7 +29,11 @@ promotions = sa.Table(
 
 @dataclass(frozen=True)
 class Promotion:
-    """One move of the alias. ``kind``: promotion, rollback, or repair (the alias was found elsewhere)."""
+    """One move of the alias.
+
+    ``kind``: promotion, rollback, retirement (no champion any more), or repair (the alias was found
+    elsewhere).
+    """
 
     project: str
     version: str

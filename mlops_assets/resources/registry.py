@@ -85,6 +85,10 @@ class Registry:
         """Move the alias: one atomic write in the registry's database."""
         self.client.set_registered_model_alias(project, CHAMPION, number)
 
+    def remove_champion(self, project: str) -> None:
+        """Take the alias away: no version is the champion."""
+        self.client.delete_registered_model_alias(project, CHAMPION)
+
     def model_bytes(self, model_uri: str) -> bytes:
         """The bundle of a logged model (``models:/m-...``), as the registry's store has it."""
         from mlflow.artifacts import download_artifacts

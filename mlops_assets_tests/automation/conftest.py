@@ -34,7 +34,7 @@ def tables(database_url: str) -> Tables:
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 

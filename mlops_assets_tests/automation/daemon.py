@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from mlops_assets.resources.tables import Tables
 
 CONFIG = """
+storage:
+  postgres:
+    postgres_url: {url}
 run_launcher:
   module: dagster._core.launcher.sync_in_memory_run_launcher
   class: SyncInMemoryRunLauncher
 run_coordinator:
   module: dagster.core.run_coordinator
   class: DefaultRunCoordinator
-telemetry: {enabled: false}
+telemetry: {{enabled: false}}
 """
 
 _CODE = "mlops_assets.automation"
@@ -68,7 +71,7 @@ class Daemon:
     tables: Tables
 
     def __post_init__(self) -> None:
-        (self.home / "dagster.yaml").write_text(CONFIG)
+        (self.home / "dagster.yaml").write_text(CONFIG.format(url=self.tables.url))
 
     def instance(self) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_config(str(self.home))

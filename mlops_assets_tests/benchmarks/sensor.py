@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,10 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import sqlalchemy as sa
-import urllib3
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from dagster_aws.s3.sensor import get_objects
 
 from mlops_assets.automation import s3_sensor
@@ -27,6 +22,7 @@ from mlops_assets.resources.s3 import SharedS3Resource
 from mlops_assets.resources.tables import Tables, object_versions
 from mlops_assets_tests import services
 from mlops_assets_tests.automation import toy
+from mlops_assets_tests.automation.uploads import put_many
 from mlops_assets_tests.benchmarks.rows import Row
 
 if TYPE_CHECKING:
@@ -115,7 +111,9 @@ def _sensor(folder: Path, objects: int) -> Iterator[_Bench]:
         )
         tables = Tables(url=postgres.url("sensor"))
         project, keys = _project(objects)
-        _upload(store, keys)
+        store.client.create_bucket(Bucket=_BUCKET)
+        store.client.put_bucket_versioning(Bucket=_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        put_many(store, _BUCKET, keys)
         _record(project, s3.get_client(), tables)
         yield _Bench(project, s3, tables, objects)
         tables.engine.dispose()
@@ -137,25 +135,6 @@ def _project(objects: int) -> tuple[Project, list[str]]:
     project = base.model_copy(update={"sources": sources, "partitions": partitions})
     keys = [source.key(project.name, day) for source in sources for day in days]
     return project, keys[:objects]
-
-
-def _upload(store: services.ObjectStore, keys: list[str]) -> None:
-    """Small objects in a versioned bucket, signed and sent without boto3's cost of a millisecond each."""
-    store.client.create_bucket(Bucket=_BUCKET)
-    store.client.put_bucket_versioning(Bucket=_BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    auth = S3SigV4Auth(Credentials(store.access_key, store.secret_key), "s3", "us-east-1")
-    pool = urllib3.connection_from_url(store.endpoint_url, maxsize=16)
-
-    def put(key: str) -> None:
-        request = AWSRequest("PUT", f"{store.endpoint_url}/{_BUCKET}/{key}", data=key.encode())
-        auth.add_auth(request)
-        headers = dict(request.headers.items())
-        answer = pool.request("PUT", f"/{_BUCKET}/{key}", body=key.encode(), headers=headers)
-        if answer.status != 200:
-            raise RuntimeError(f"the store answered {answer.status}: {answer.data[:200]!r}")
-
-    with ThreadPoolExecutor(16) as threads:
-        list(threads.map(put, keys))
 
 
 def _record(project: Project, client: Any, tables: Tables) -> None:

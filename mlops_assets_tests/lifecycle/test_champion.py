@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets.lifecycle.champion import RollbackError, promote, rollback
+from mlops_assets.lifecycle.champion import RollbackError, promote, retire, rollback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +64,20 @@ def test_rollback_without_a_champion_says_so(
     promotion_log: PromotionLog, registry: Registry, project_name: str
 ) -> None:
     with pytest.raises(RollbackError, match="no champion yet"):
+        rollback(promotion_log, registry, project_name)
+
+
+def test_a_retired_champion_is_none_and_no_rollback_returns_to_it(
+    promotion_log: PromotionLog, registry: Registry, register: Register, project_name: str
+) -> None:
+    with pytest.raises(RollbackError, match="nothing to retire"):
+        retire(promotion_log, registry, project_name)
+    promote(promotion_log, registry, register(project_name), "promotion", EVIDENCE, "run-1")
+    entry = retire(promotion_log, registry, project_name)
+    assert (entry.kind, entry.version) == ("retirement", "1")
+    assert registry.champion(project_name) is None
+    assert promote(promotion_log, registry, register(project_name), "promotion", EVIDENCE, "run-2") is None
+    with pytest.raises(RollbackError, match="no former champion"):
         rollback(promotion_log, registry, project_name)
 
 

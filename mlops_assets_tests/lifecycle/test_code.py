@@ -33,11 +33,13 @@ def test_another_transform_changes_it() -> None:
     assert code_version(features.transform, Network()) != code_version(Network())
 
 
-def test_the_source_changes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def version(source: str) -> str:
-        path = tmp_path / "m.py"
+def test_the_source_beside_it_changes_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(source: str, beside: str = "") -> str:
+        name = f"m_{abs(hash(source + beside))}"
+        path = tmp_path / name / "m.py"
+        path.parent.mkdir()
         path.write_text(source)
-        name = f"m_{abs(hash(source))}"
+        (path.parent / "beside.py").write_text(beside)
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         assert spec.loader is not None
@@ -47,7 +49,8 @@ def test_the_source_changes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return code_version(module.build)
 
     first = version("def build():\n    return 1\n")
-    assert version("def build():\n    return 2  \n") != first
+    assert version("def build():\n    return 2\n") != first
+    assert version("def build():\n    return 1\n", "OTHER = 1\n") != first
 
 
 def test_the_same_frame_has_the_same_hash_however_it_was_made() -> None:

@@ -29,7 +29,7 @@ def test_all_of_it_is_made(trained: Trained) -> None:
     ]
     assert failures == []
     assert trained.result.success
-    made = {event.asset_key.path[1] for event in trained.result.get_asset_materialization_events()}
+    made = {e.asset_key.path[1] for e in trained.result.get_asset_materialization_events() if e.asset_key}
     assert made == {"training_set", "candidates", "evaluation", "champion"}
 
 
@@ -67,6 +67,7 @@ def test_a_candidates_mlflow_run_says_all_of_it(
     assert run.data.params["held_out"] == "2013-03"
     assert run.data.params["partitions"] == "2013-01, 2013-02"
     assert int(run.data.params["rows"]) == training_set["dagster/row_count"]
+    assert run.inputs is not None
     (data,) = run.inputs.dataset_inputs
     assert data.dataset.digest == training_set["id"]
     assert data.dataset.name == f"{trained.world.project.name}/training_set"
@@ -101,9 +102,9 @@ def test_the_stored_model_says_what_it_needs_and_holds_no_pickle(
     assert "model.onnx" in files
     assert [name for name in files if name.endswith((".pkl", ".pickle", ".joblib", ".pt", ".pth"))] == []
     assert [name for name, path in files.items() if path.read_bytes()[:1] == b"\x80"] == []
-    assert {line.split("==")[0] for line in files["requirements.txt"].read_text().split()} == {
-        "onnxruntime", "numpy", "msgspec",
-    }  # fmt: skip
+    needed = dict(line.split("==") for line in files["requirements.txt"].read_text().split())
+    assert {"onnxruntime", "numpy", "msgspec"} <= set(needed)
+    assert "torch" not in needed
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -49,8 +49,8 @@ class World:
         put = self.store.client.put_object(Bucket=self.settings.raw_bucket, Key=key, Body=data)
         return str(put["VersionId"])
 
-    def tick(self) -> list[dg.ExecuteInProcessResult]:
-        """One tick of the S3 sensor, and the runs that it asks for."""
+    def requests(self) -> list[tuple[Sequence[dg.AssetKey], str | None, dict[str, str], str | None]]:
+        """One tick of the S3 sensor: the runs that it asks for, as ``execute`` takes them."""
         resources = {name: (self.defs.resources or {})[name] for name in ("s3", "tables")}
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, definitions=self.defs, resources=resources
@@ -59,11 +59,13 @@ class World:
         self.cursor = data.cursor
         self.checks += [e for e in data.asset_events if isinstance(e, dg.AssetCheckEvaluation)]
         return [
-            self.execute(
-                request.asset_selection or [], request.partition_key, dict(request.tags), request.run_key
-            )
+            (request.asset_selection or [], request.partition_key, dict(request.tags), request.run_key)
             for request in data.run_requests or []
         ]
+
+    def tick(self) -> list[dg.ExecuteInProcessResult]:
+        """One tick of the S3 sensor, and the runs that it asks for."""
+        return [self.execute(*request) for request in self.requests()]
 
     def settle(self) -> list[dg.ExecuteInProcessResult]:
         """Tick until nothing is asked for any more; the runs."""

@@ -1,0 +1,118 @@
+"""What ``mlops demo`` shows: the flow while it is under way, and tables of what happened."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from mlops_assets.lifecycle import STAGES
+
+if TYPE_CHECKING:
+    from mlops_assets.demo_outcome import Outcome
+    from mlops_assets.observe import Asset, Run
+    from mlops_assets.settings import Settings
+
+
+@dataclass
+class Chapter:
+    """What one upload led to. ``outcome`` is None as long as it is open."""
+
+    months: tuple[str, ...]
+    held_out: str
+    uploaded: float
+    outcome: Outcome | None = None
+    moments: list[tuple[str, float]] = field(default_factory=list)
+
+
+@dataclass
+class Story:
+    """What has happened so far."""
+
+    started: float = field(default_factory=time.time)
+    chapters: list[Chapter] = field(default_factory=list)
+    prediction: dict[str, Any] = field(default_factory=dict)
+
+
+def moments(chapter: Chapter, assets: dict[str, Asset]) -> list[tuple[str, float]]:
+    """When each asset of the chapter was first there, in order of time."""
+    found = []
+    for asset in assets.values():
+        for made in asset.since(chapter.uploaded):
+            rows = made.metadata.get("dagster/row_count")
+            size = f", {rows:,} rows" if isinstance(rows, int) else ""
+            where = f" [{made.partition}]" if made.partition else ""
+            found.append((f"{asset.name}{where}{size}", made.at))
+    return sorted(found, key=lambda moment: moment[1])
+
+
+def picture(chapter: Chapter, assets: dict[str, Asset], runs: list[Run]) -> Group:
+    """The state of the flow, one line an asset."""
+    table = Table.grid(padding=(0, 2))
+    busy = {step.split("__", 1)[-1].replace("__", "/") for run in runs for step in run.running}
+    for name in _flow_order(assets):
+        made = assets[name].since(chapter.uploaded)
+        if name in busy:
+            state: Any = Text("running", "yellow")
+        elif made:
+            state = Text(f"done at +{made[0].at - chapter.uploaded:.1f} s", "green")
+        else:
+            state = Text("waiting", "dim")
+        parts = ", ".join(sorted({m.partition for m in made if m.partition}))
+        table.add_row(f"  {name}", state, Text(parts, "dim"))
+    waited = f"+{time.time() - chapter.uploaded:.0f} s, {sum(r.ended is None for r in runs)} run(s) under way"
+    return Group(table, Spinner("dots", text=waited))
+
+
+def _flow_order(assets: dict[str, Asset]) -> list[str]:
+    return sorted(assets, key=lambda name: (STAGES.index(name.split("/", maxsplit=1)[0]), name))
+
+
+def timeline(story: Story) -> Table:
+    table = Table("when", "what", title="Timeline", title_justify="left", box=None)
+    for chapter in story.chapters:
+        table.add_row(clock(chapter.uploaded), f"uploaded {', '.join(chapter.months)}")
+        for what, at in chapter.moments:
+            if not what.startswith("raw/"):
+                table.add_row(clock(at), f"{what}  [dim]+{at - chapter.uploaded:.1f} s[/dim]")
+        came = chapter.outcome
+        if came is not None:
+            served = f"version {came.version} served"
+            said = served if came.kind == "served" else "challenger refused, champion kept"
+            table.add_row("", f"[bold]{said}[/bold]")
+    return table
+
+
+def scores(story: Story) -> Table:
+    table = Table(
+        "held out", "model", "ROC AUC", "log loss", "Brier", title="Scores", title_justify="left", box=None
+    )
+    for chapter in story.chapters:
+        evidence = chapter.outcome.evidence if chapter.outcome else {}
+        for model, score in evidence.get("scores", {}).items():
+            chosen = " (challenger)" if model == evidence["challenger"] else ""
+            numbers = [f"{score[name]:.4f}" for name in ("roc_auc", "log_loss", "brier")]
+            table.add_row(evidence["held_out"], f"{model}{chosen}", *numbers)
+    return table
+
+
+def addresses(settings: Settings, endpoint: str) -> Table:
+    table = Table("page", "address", title="Open", title_justify="left", box=None)
+    table.add_row("Dagster: assets, runs, checks, the evaluation's report", settings.dagster_url)
+    table.add_row("MLflow: candidates, the registry", settings.mlflow_url)
+    table.add_row("Endpoint: a form, /docs, /info, /metrics", endpoint)
+    return table
+
+
+def flight(example: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in list(example.items())[:4])
+
+
+def clock(moment: float) -> str:
+    return dt.datetime.fromtimestamp(moment).astimezone().strftime("%H:%M:%S")

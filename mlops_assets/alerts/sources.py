@@ -126,12 +126,12 @@ def observe(
 
 
 def _check(found: dg.AssetCheckEvaluation, event: int, at: dt.datetime, context: Context) -> Observation:
-    """One check is one problem, whichever partition it was evaluated on."""
+    """One check is one problem; it is over when each partition that failed has passed."""
     fingerprint = f"check/{found.asset_key.to_user_string()}:{found.check_name}"
+    partition = found.partition or ""
     if found.passed:
-        return Over(fingerprint, at, event)
+        return Over(fingerprint, at, event, partition)
     told = found.metadata
-    partition = getattr(found, "partition", None)
     seen = _first(told, "observed", "seen") or found.description or ""
     alert = Alert(
         fingerprint=fingerprint,
@@ -146,7 +146,7 @@ def _check(found: dg.AssetCheckEvaluation, event: int, at: dt.datetime, context:
         url=context.page(found.asset_key, "checks"),
         **context.about(found.asset_key),
     )
-    return Seen(alert, event)
+    return Seen(alert, event, frozenset({partition} if partition else ()))
 
 
 def _first(metadata: Mapping[str, Any], *names: str) -> str:
@@ -184,22 +184,23 @@ def _run(
     event = record.event_log_entry.get_dagster_event()
     job = run.job_name if run else event.job_name
     assets = sorted(run.asset_selection or ()) if run else []
-    names = frozenset(key.to_user_string() for key in assets)
+    names = frozenset(key.to_user_string() for key in assets) or frozenset({f"job:{job}"})
+    partition = run.tags.get("dagster/partition") if run else None
+    parts = frozenset(f"{name}@{partition}" if partition else name for name in names)
     if event.event_type == dg.DagsterEventType.RUN_SUCCESS:
-        yield Succeeded(job, names, at, record.storage_id)
+        yield Succeeded(parts, at, record.storage_id)
         return
     if run is not None and _will_retry(instance, run):
         return
-    waits_for = names or frozenset({f"job:{job}"})
-    digest = hashlib.sha256("\n".join(sorted(waits_for)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
     about = context.about(assets[0]) if assets else {"group": "default"}
-    partition = run.tags.get("dagster/partition") if run else None
-    what = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    what = ", ".join(sorted(names)[:3]).removeprefix("job:") + more
     alert = Alert(
         fingerprint=f"run/{digest}",
         kind="run",
         severity="error",
-        title=f"run of {what or job} failed" + (f" ({partition})" if partition else ""),
+        title=f"run of {what} failed" + (f" ({partition})" if partition else ""),
         since=at,
         seen=_why(event),
         allowed="the run succeeds, or one that tries it again does",
@@ -207,7 +208,7 @@ def _run(
         url=f"{context.url}/runs/{record.run_id}",
         **about,
     )
-    yield Seen(alert, record.storage_id, waits_for)
+    yield Seen(alert, record.storage_id, parts)
 
 
 def _will_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

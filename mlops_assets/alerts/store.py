@@ -28,7 +28,10 @@ _RANK = {"warning": 0, "error": 1}
 
 @dataclass(frozen=True)
 class Seen:
-    """A source saw the problem. ``event``: the event's place in Dagster's log (0: not from there)."""
+    """A source saw the problem. ``event``: the event's place in Dagster's log (0: not from there).
+
+    ``waits_for``: the parts that are bad (a run's assets, a check's partition); it is over when each is good.
+    """
 
     alert: Alert
     event: int = 0
@@ -37,19 +40,19 @@ class Seen:
 
 @dataclass(frozen=True)
 class Over:
-    """A source saw that the problem ``fingerprint`` is over; of no effect if there was none."""
+    """A source saw that the problem ``fingerprint``, or ``part`` of it, is over. None: no effect."""
 
     fingerprint: str
     at: dt.datetime
     event: int = 0
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Succeeded:
-    """A run made ``assets`` (of job ``job``): alerts that wait for them wait no longer."""
+    """A run made ``parts``: alerts about runs that wait for them wait no longer."""
 
-    job: str
-    assets: frozenset[str]
+    parts: frozenset[str]
     at: dt.datetime
     event: int
 
@@ -71,7 +74,8 @@ class Store:
             elif isinstance(one, Over):
                 row = self._firing(one.fingerprint)
                 if row is not None and (not one.event or one.event > row.last_event):
-                    self._resolve(row, one.at, one.event)
+                    parts = {one.part} if one.part else set(row.waits_for)
+                    self._cross_off(row, parts, one.at, one.event)
             else:
                 self._succeeded(one)
 
@@ -179,13 +183,17 @@ class Store:
         """A run of several assets may be made good by several runs: what is made is crossed off."""
         query = sa.select(alerts).where(_A.state == "firing", _A.kind == "run", _A.last_event < one.event)
         for row in self._connection.execute(query.with_for_update()).all():
-            wanted = set(row.waits_for)
-            left = wanted - one.assets - {f"job:{one.job}"}
-            if not left:
-                self._resolve(row, one.at, one.event)
-            elif left != wanted:
-                change = alerts.update().where(_A.id == row.id)
-                self._connection.execute(change.values(waits_for=sorted(left)))
+            self._cross_off(row, one.parts, one.at, one.event)
+
+    def _cross_off(self, row: Any, good: Collection[str], at: dt.datetime, event: int) -> None:
+        left = set(row.waits_for) - set(good)
+        if not left:
+            self._resolve(row, at, event)
+        elif len(left) < len(row.waits_for):
+            change = alerts.update().where(_A.id == row.id)
+            self._connection.execute(
+                change.values(waits_for=sorted(left), last_event=max(event, row.last_event))
+            )
 
     def _tell(self, alert_id: int, alert: Alert, notice: Notice, number: int) -> None:
         """Messages about ``alert``, one for each route. What is over is told where it was told of."""

@@ -40,7 +40,7 @@ alerts = sa.Table(
 """A row is one problem from its beginning to its end; the same problem later is another row.
 
 ``last_event`` is the newest event of Dagster's log that the row tells of: older ones are no news.
-``waits_for``: asset keys that have to succeed before the alert is over.
+``waits_for``: assets or partitions that have to be good again before the alert is over.
 """
 
 sa.Index("alerts_firing", alerts.c.fingerprint, unique=True, postgresql_where=sa.text("state = 'firing'"))

@@ -60,6 +60,33 @@ def test_a_real_check_of_a_real_run_is_told_of(engine: sa.Engine, instance: dg.D
     assert hook.told[-1] == ("resolved", VOLUME)
 
 
+def test_a_good_month_does_not_end_the_alert_about_a_bad_one(
+    engine: sa.Engine, instance: dg.DagsterInstance
+) -> None:
+    months = dg.StaticPartitionsDefinition(["03", "04", "05"])
+    key, fine = dg.AssetKey(["shop", "raw"]), {"it": False}
+
+    @dg.asset(
+        key=key,
+        partitions_def=months,
+        check_specs=[dg.AssetCheckSpec("volume", asset=key, partitions_def=months)],
+    )
+    def raw() -> dg.MaterializeResult:
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=fine["it"])])
+
+    hook = Recorder()
+    world = alerting(engine, instance, {"webhook": hook})
+    for month, passed in (("03", False), ("04", True), ("05", False), ("03", True)):
+        fine["it"] = passed
+        dg.materialize([raw], instance=instance, partition_key=month)
+        world.run()
+    assert hook.told == [("firing", VOLUME)]
+    assert hook.taken[0].title.endswith("failed (03)")
+    dg.materialize([raw], instance=instance, partition_key="05")
+    world.run()
+    assert hook.told == [("firing", VOLUME), ("resolved", VOLUME)]
+
+
 def test_a_thousand_at_once_while_nobody_looked_are_all_told(
     engine: sa.Engine, instance: dg.DagsterInstance
 ) -> None:
@@ -179,6 +206,31 @@ def test_a_failed_run_is_over_when_its_assets_are_made(
     run("b")
     assert world.run().open == 0
     assert hook.taken[-1].notice == "resolved"
+
+
+def test_a_run_that_failed_is_over_when_its_own_partition_is_made(
+    engine: sa.Engine, instance: dg.DagsterInstance
+) -> None:
+    broken = {"03"}
+
+    @dg.asset(key=["shop", "raw"], partitions_def=dg.StaticPartitionsDefinition(["03", "04"]))
+    def raw(context: dg.AssetExecutionContext) -> None:
+        if context.partition_key in broken:
+            raise ValueError(context.partition_key)
+
+    def run(month: str) -> None:
+        job = dg.Definitions(assets=[raw], jobs=[dg.define_asset_job("it", [raw])]).resolve_job_def("it")
+        job.execute_in_process(instance=instance, partition_key=month, raise_on_error=False)
+        world.run()
+
+    hook = Recorder()
+    world = alerting(engine, instance, {"webhook": hook})
+    run("03")
+    run("04")
+    assert [one.notice for one in hook.taken] == ["firing"]
+    broken.clear()
+    run("03")
+    assert [one.notice for one in hook.taken] == ["firing", "resolved"]
 
 
 def test_a_run_that_dagster_starts_again_is_not_told_of(

@@ -1,7 +1,5 @@
 """Check evaluations, freshness and runs become alerts: each once, none missed."""
 
-from __future__ import annotations
-
 import time
 
 import dagster as dg

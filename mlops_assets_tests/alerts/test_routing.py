@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from pathlib import Path
+
 import pytest
 
 from mlops_assets.alerts.channels import NAMES
@@ -75,3 +79,13 @@ def test_the_shipped_routes_reach_the_log_where_nothing_is_configured() -> None:
 def test_a_mistake_in_the_routes_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="validation error"):
         Routing.model_validate(wrong)
+
+
+def test_the_documented_example_is_a_routing() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text("utf-8")
+    (example,) = re.findall(r"^    ROUTING = .*?^    \)$", page, re.MULTILINE | re.DOTALL)
+    names = {"Routing": Routing, "Route": Route, "Match": Match}
+    exec(textwrap.dedent(example), names)  # noqa: S102 - it is ours
+    made = names["ROUTING"]
+    assert isinstance(made, Routing)
+    assert made.of(an_alert(project="flight_delays"), NAMES)["flights"] == ("slack", "email")

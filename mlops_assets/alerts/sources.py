@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -37,6 +37,14 @@ TYPES = (
     dg.DagsterEventType.RUN_FAILURE,
     dg.DagsterEventType.RUN_SUCCESS,
 )
+
+
+@dataclass(frozen=True)
+class Position:
+    """``after``: the last settled storage id that was read; ``caught_up``: the end was reached once."""
+
+    after: int = 0
+    caught_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,21 +77,28 @@ def collect_events(
 ) -> int:
     """Read and record until the log's end or until ``seconds`` are over; how many events were read.
 
-    ``begin`` starts a transaction (``engine.begin``). What is left is read at the next call.
+    ``begin`` starts a transaction (``engine.begin``). What is left is read at the next call. Of what went
+    before the first call ever, only what still lasts is told.
     """
-    end, total, after = time.monotonic() + seconds, 0, None
+    end, total = time.monotonic() + seconds, 0
+    with begin() as connection:
+        position = Position(**store_of(connection).position(SOURCE))
+    after, steady = position.after, True
     while time.monotonic() < end:
         with begin() as connection:
             store = store_of(connection)
-            if after is None:
-                after = int(store.position(SOURCE).get("after", 0))
             records = read(instance, after)
             store.record(list(observe(instance, records, context)))
-            settled = _settled(records)
-            if settled is not None:
-                store.move(SOURCE, {"after": settled})
-        total += len(records)
-        if not records:
+            if not position.caught_up:
+                store.hush()
+            at_end = len(records) < BATCH
+            settled = _settled(records) if steady else None
+            steady = bool(records) and settled == records[-1].storage_id
+            moved = Position(settled or position.after, caught_up=position.caught_up or at_end)
+            if moved != position:
+                store.move(SOURCE, asdict(moved))
+        position, total = moved, total + len(records)
+        if at_end:
             break
         after = records[-1].storage_id
     return total
@@ -114,6 +129,9 @@ def observe(
     instance: dg.DagsterInstance, records: Sequence[EventLogRecord], context: Context
 ) -> Iterator[Observation]:
     """What ``records`` say of problems."""
+    ids = sorted({record.run_id for record in records if record.run_id})
+    found = instance.get_runs(dg.RunsFilter(run_ids=ids)) if ids else []
+    runs = {run.run_id: run for run in found}
     for record in records:
         event = record.event_log_entry.get_dagster_event()
         at = dt.datetime.fromtimestamp(record.timestamp, dt.UTC)
@@ -122,7 +140,7 @@ def observe(
         elif event.event_type == dg.DagsterEventType.FRESHNESS_STATE_CHANGE:
             yield from _freshness(event.asset_freshness_state_change_data, record.storage_id, at, context)
         else:
-            yield from _run(instance, record, at, context)
+            yield from _run(instance, runs.get(record.run_id), record, at, context)
 
 
 def _check(found: dg.AssetCheckEvaluation, event: int, at: dt.datetime, context: Context) -> Observation:
@@ -178,9 +196,12 @@ def _freshness(change: Any, event: int, at: dt.datetime, context: Context) -> It
 
 
 def _run(
-    instance: dg.DagsterInstance, record: EventLogRecord, at: dt.datetime, context: Context
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun | None,
+    record: EventLogRecord,
+    at: dt.datetime,
+    context: Context,
 ) -> Iterator[Observation]:
-    run = instance.get_run_by_id(record.run_id)
     event = record.event_log_entry.get_dagster_event()
     job = run.job_name if run else event.job_name
     assets = sorted(run.asset_selection or ()) if run else []

@@ -87,6 +87,13 @@ class Store:
         for row in self._connection.execute(query.limit(200)).all():
             self._remind(row, decode(row.payload), now)
 
+    def hush(self) -> None:
+        """Drop messages about what is over that nobody has begun to send."""
+        over = sa.select(_A.id).where(_A.state == "resolved")
+        self._connection.execute(
+            messages.delete().where(_M.state == "pending", _M.attempts == 0, _M.alert_id.in_(over))
+        )
+
     def position(self, source: str) -> dict[str, Any]:
         """The source's cursor; empty at first."""
         query = sa.select(cursors.c.position).where(cursors.c.source == source)

@@ -88,11 +88,12 @@ def test_a_good_month_does_not_end_the_alert_about_a_bad_one(
 def test_a_thousand_at_once_while_nobody_looked_are_all_told(
     engine: sa.Engine, instance: dg.DagsterInstance
 ) -> None:
+    hook = Recorder()
+    world = alerting(engine, instance, {"webhook": hook})
+    world.run()
     for number in range(1100):
         evaluate(instance, f"check_{number}", passed=False)
     evaluate(instance, "check_7", passed=True)
-    hook = Recorder()
-    world = alerting(engine, instance, {"webhook": hook})
     deadline = time.monotonic() + 60
     while world.run().pending and time.monotonic() < deadline:
         pass
@@ -143,11 +144,28 @@ def test_reading_the_end_of_the_log_again_repeats_nothing(
 ) -> None:
     hook = Recorder()
     world = alerting(engine, instance, {"webhook": hook})
+    world.run()
     for passed in (False, True, False, True):
         evaluate(instance, passed=passed)
     for _ in range(3):
         world.run()
     assert [notice for notice, _ in hook.told] == ["firing", "resolved", "firing", "resolved"]
+
+
+def test_of_what_went_before_only_what_still_lasts_is_told(
+    engine: sa.Engine, instance: dg.DagsterInstance
+) -> None:
+    hook = Recorder()
+    world = alerting(engine, instance, {"webhook": hook})
+    evaluate(instance, "old", passed=False)
+    evaluate(instance, "lasting", passed=False)
+    evaluate(instance, "old", passed=True)
+    world.run()
+    assert hook.told == [("firing", "check/shop/raw:lasting")]
+    evaluate(instance, "short", passed=False)
+    evaluate(instance, "short", passed=True)
+    world.run()
+    assert hook.told[1:] == [("firing", "check/shop/raw:short"), ("resolved", "check/shop/raw:short")]
 
 
 def test_worse_is_news(engine: sa.Engine, instance: dg.DagsterInstance) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 CONTEXT = Context("http://dagster.test", {"shop": ("team:shop",)})
-QUICK = Patience(tries=2, first_wait=0.05, longest_wait=0.2, probe=0.2, lease=0.3)
+QUICK = Patience(tries=2, first_wait=0.3, longest_wait=0.6, probe=0.3, lease=1.5)
 
 
 class Recorder:

@@ -56,6 +56,8 @@ def test_the_version_that_was_asked_for_is_read_though_a_newer_one_is_there(worl
     key = f"{world.project.name}/flights/2013-01.csv"
     requests = world.requests()
     newer = world.upload("flights/2013-01.csv", HEADER + FIRST)
+    again = world.requests()  # the sensor sees the newer one; the first run has not begun yet
+    assert [request[-1] for request in again] == [request[-1] for request in requests]
     for request in requests:
         assert world.execute(*request).success
     ((partition, metadata),) = made(world, "raw", "flights")

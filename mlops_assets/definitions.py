@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster_aws.s3 import S3PickleIOManager
 
+from mlops_assets.alerts.sensor import build_alert_assets, build_alert_sensor
 from mlops_assets.automation.names import build_object_names_checks
 from mlops_assets.automation.s3_sensor import build_s3_sensor
 from mlops_assets.catalog import PROJECTS
@@ -50,11 +51,13 @@ def build_definitions(
             for asset in build_assets(
                 project, registry, settings.raw_bucket, settings.endpoint_url(project.endpoint.port_offset)
             )
-        ],
+        ]
+        + build_alert_assets(),
         asset_checks=[check for project in projects for check in build_object_names_checks(project)],
         sensors=[
             *(build_s3_sensor(project, settings.raw_bucket, limits) for project in projects),
             build_run_closer(registry),
+            build_alert_sensor(settings, projects),
             dg.AutomationConditionSensorDefinition(
                 "automation",
                 target=dg.AssetSelection.all(),

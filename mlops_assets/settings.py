@@ -65,7 +65,32 @@ class Settings(BaseSettings):
 
     start_timeout_seconds: float = Field(default=180.0, gt=0)
 
-    @field_validator("s3_secret_access_key", "database_url", "mlflow_database_url", "endpoint_api_key")
+    alert_interval_seconds: int = Field(default=10, ge=1)
+    alert_timeout_seconds: float = Field(default=5.0, gt=0, le=10)
+    alert_dagster_url: str | None = None
+    alert_alertmanager_url: str | None = None
+    alert_slack_url: str = "https://slack.com/api/"
+    alert_slack_token: SecretStr | None = None
+    alert_slack_channel: str | None = None
+    alert_webhook_url: SecretStr | None = None
+    alert_webhook_secret: SecretStr | None = None
+    alert_smtp_host: str | None = None
+    alert_smtp_port: int = Field(default=587, ge=1, le=65535)
+    alert_smtp_starttls: bool = True
+    alert_smtp_user: str | None = None
+    alert_smtp_password: SecretStr | None = None
+    alert_email_from: str | None = None
+    alert_email_to: str | None = None
+
+    @field_validator(
+        "s3_secret_access_key",
+        "database_url",
+        "mlflow_database_url",
+        "endpoint_api_key",
+        "alert_slack_token",
+        "alert_webhook_secret",
+        "alert_smtp_password",
+    )
     @classmethod
     def _refuse_placeholders(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:

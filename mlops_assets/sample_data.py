@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import sys
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -79,3 +80,7 @@ def _cut(file: str) -> dict[str, bytes]:
         cells = line.split(b",", month + 1)
         of[f"{int(cells[year])}-{int(cells[month]):02d}"].append(line)
     return {name: b"".join(found) for name, found in of.items()}
+
+
+if __name__ == "__main__":  # python -m mlops_assets.sample_data FOLDER MONTH...
+    write_objects(Path(sys.argv[1]), sys.argv[2:])

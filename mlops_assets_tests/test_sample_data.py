@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,3 +57,10 @@ def test_objects_are_written_under_their_keys(tmp_path: Path) -> None:
 def test_a_month_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="no sample data of '2014-01'; there is of 2013-01 to 2013-12"):
         month_objects("2014-01")
+
+
+def test_the_command_writes_the_files_of_the_months(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mlops_assets.sample_data", str(tmp_path), "2013-05"]
+    subprocess.run(command, check=True)
+    written = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.csv")}
+    assert {"flights/2013-05.csv", "weather/2013-05.csv"} <= written

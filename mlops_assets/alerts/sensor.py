@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,10 @@ from mlops_assets.alerts.routes import ROUTING
 from mlops_assets.alerts.sources import Context, collect_events
 from mlops_assets.alerts.store import Store
 from mlops_assets.alerts.ticks import Silence, collect_ticks
-from mlops_assets.resources.tables import Tables  # noqa: TC001 - Dagster evaluates annotations
+from mlops_assets.resources.tables import Tables, only_one
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from mlops_assets.alerts.channels.protocol import Channel
     from mlops_assets.alerts.routing import Routing
@@ -89,7 +88,7 @@ def build_alert_sensor(settings: Settings, projects: Sequence[Project]) -> dg.Se
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def alert_sensor(context: dg.SensorEvaluationContext, tables: Tables) -> dg.SensorResult | dg.SkipReason:
-        with _alone(tables.engine) as alone:
+        with only_one(tables.engine, "alerts") as alone:
             if not alone:
                 return dg.SkipReason("an earlier tick is still at work")
             repository = context.repository_def
@@ -131,18 +130,3 @@ def _result(now: Figures, told: str | None) -> dg.SensorResult:
         cursor=digest,
         skip_reason=dg.SkipReason(f"{now.open} open, {now.pending} to be sent"),
     )
-
-
-@contextmanager
-def _alone(engine: sa.Engine) -> Iterator[bool]:
-    """Whether this is the only tick: Dagster gives up a slow one without ending it."""
-    key = sa.func.hashtextextended("alerts", 0)
-    with engine.connect() as connection:
-        alone = bool(connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar())
-        connection.commit()
-        try:
-            yield alone
-        finally:
-            if alone:
-                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
-                connection.commit()

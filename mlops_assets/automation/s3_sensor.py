@@ -10,7 +10,6 @@ versions keep anything from being done twice.
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -27,12 +26,10 @@ from mlops_assets.automation.recording import Recording
 from mlops_assets.automation.scan import Memory, Position, Scan
 from mlops_assets.lifecycle.describe import asset_key
 from mlops_assets.resources.s3 import shared_client
-from mlops_assets.resources.tables import Tables, object_versions
+from mlops_assets.resources.tables import Tables, object_versions, only_one
 from mlops_assets.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mlops_assets.project import Project
 
 _V = object_versions.c
@@ -169,7 +166,7 @@ def build_s3_sensor(
     def s3_sensor(
         context: dg.SensorEvaluationContext, s3: S3Resource, tables: Tables
     ) -> dg.SensorResult | dg.SkipReason:
-        with _alone(tables.engine, project.name) as alone:
+        with only_one(tables.engine, f"s3_sensor/{project.name}") as alone:
             if not alone:
                 return dg.SkipReason("an earlier tick is still at work")
             graph = context.repository_def.asset_graph if context.repository_def else None
@@ -177,21 +174,6 @@ def build_s3_sensor(
             return tick.run(Cursor.parse(context.cursor))
 
     return s3_sensor
-
-
-@contextmanager
-def _alone(engine: sa.Engine, project: str) -> Iterator[bool]:
-    """Whether this is the project's only tick: Dagster gives up a slow one without ending it."""
-    key = sa.func.hashtextextended(f"s3_sensor/{project}", 0)
-    with engine.connect() as connection:
-        alone = bool(connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar())
-        connection.commit()
-        try:
-            yield alone
-        finally:
-            if alone:
-                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
-                connection.commit()
 
 
 def _shares(project: Project, asked: requests.Asked) -> bool:

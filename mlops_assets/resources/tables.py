@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -144,6 +146,21 @@ def engine_for(url: str) -> sa.Engine:
         connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         metadata.create_all(connection)
     return engine
+
+
+@contextmanager
+def only_one(engine: sa.Engine, name: str) -> Iterator[bool]:
+    """Whether this is the only tick called ``name``: Dagster gives up a slow one without ending it."""
+    key = sa.func.hashtextextended(name, 0)
+    with engine.connect() as connection:
+        alone = bool(connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar())
+        connection.commit()
+        try:
+            yield alone
+        finally:
+            if alone:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+                connection.commit()
 
 
 class Tables(dg.ConfigurableResource):

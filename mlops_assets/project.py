@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -63,6 +64,10 @@ class Features(Declared):
     source name in, one row for each example out, with the columns ``identity``, the fields of
     ``instance`` and ``label``. ``transform`` derives the model's columns from the instances'
     columns; training and serving call this same function.
+
+    ``entity``: the fields of ``instance`` that say which thing a prediction is about; a label is joined
+    to the predictions that have the same (empty: all fields). ``event_time``: the field (ISO text) that
+    says when it happens, and so which partition brings its label (None: when it was asked about).
     """
 
     build: Callable[[Mapping[str, pd.DataFrame]], pd.DataFrame]
@@ -72,6 +77,8 @@ class Features(Declared):
     categorical: tuple[str, ...]
     identity: tuple[str, ...]
     label: str
+    entity: tuple[str, ...] = ()
+    event_time: str | None = None
     slices: tuple[str, ...] = ()
 
     @property
@@ -111,6 +118,69 @@ class Partitions(Declared):
     end: str | None = None
 
 
+class Drift(Declared):
+    """When the features or scores of live traffic have moved (see ``monitoring.drift``, ``docs/drift.md``).
+
+    The window is the last ``window_rows`` predictions, judged from ``min_rows`` on. A column has drifted
+    if its movement is significant at ``false_alarm_rate`` (for all columns together) and its
+    Jensen-Shannon distance from the reference is above ``min_distance`` and above ``usual_movement``
+    times the distance that the champion's own held-out partition had from its training set: what the
+    gate saw it cope with. The features have drifted when more than ``max_drifted_share`` of the columns
+    have; the scores, when they are farther than ``max_score_distance`` from those on the held-out
+    partition.
+    """
+
+    window_rows: int = Field(default=20_000, ge=100)
+    min_rows: int = Field(default=2_000, ge=50)
+    false_alarm_rate: float = Field(default=0.01, gt=0, lt=0.5)
+    min_distance: float = Field(default=0.1, gt=0, lt=1)
+    usual_movement: float = Field(default=1.25, ge=1)
+    max_drifted_share: float = Field(default=0.2, ge=0, lt=1)
+    max_score_distance: float = Field(default=0.2, gt=0, lt=1)
+
+
+class Performance(Declared):
+    """When the champion's real ROC AUC breaks what its evaluation promised (``monitoring.performance``).
+
+    It is broken when the whole interval of the real one (``confidence``, resampled by day) lies more
+    than ``max_auc_drop`` below the promised one. Judged from ``min_outcomes`` outcomes on.
+    """
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    max_auc_drop: float = Field(default=0.02, ge=0)
+    min_outcomes: int = Field(default=1_000, ge=50)
+
+
+class Retraining(Declared):
+    """When a new training is asked for by itself (see ``retraining.policy`` and ``docs/retraining.md``).
+
+    ``on``: failing checks and changes that are causes. New data alone is one when the labelled rows have
+    grown by the share ``growth`` since the last training (None: never). None of them counts with fewer
+    than ``min_new_rows`` labelled rows that the last training did not have, but for new code.
+    Two trainings are at least ``cool_down`` apart, and there are at most ``trainings_per_day``.
+    """
+
+    on: tuple[Literal["drift", "performance", "freshness", "code"], ...] = (
+        "performance",
+        "drift",
+        "freshness",
+        "code",
+    )
+    growth: float | None = Field(default=0.3, gt=0)
+    min_new_rows: int = Field(default=1, ge=1)
+    cool_down: timedelta = timedelta(hours=1)
+    trainings_per_day: int = Field(default=4, ge=1)
+
+
+class Freshness(Declared):
+    """How old an asset may be before its freshness policy fails; None: it has none."""
+
+    raw: timedelta | None = timedelta(days=40)
+    champion: timedelta | None = timedelta(days=120)
+    endpoint: timedelta | None = timedelta(hours=3)
+    predictions: timedelta | None = timedelta(days=1)
+
+
 class Endpoint(Declared):
     """How the champion is served. ``port_offset`` is added to ``MLOPS_ENDPOINT_BASE_PORT``.
 
@@ -137,6 +207,10 @@ class Project(Declared):
     features: Features
     families: tuple[Family, ...]
     gate: Gate = Gate()
+    drift: Drift = Drift()
+    performance: Performance = Performance()
+    retraining: Retraining = Retraining()
+    freshness: Freshness = Freshness()
     endpoint: Endpoint
     min_partitions: int = Field(default=2, ge=2)
     """Partitions of features before the first training: the latest is held out."""

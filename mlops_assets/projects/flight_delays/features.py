@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 LATE_MINUTES = 15
 LABEL = "late"
 IDENTITY = ("flight",)
+ENTITY = ("carrier", "origin", "dest", "scheduled_departure")
+"""Names a flight, but for 89 of the 327,346 of 2013 that arrived: those have a sister on the same minute."""
+
+EVENT_TIME = "scheduled_departure"
 NUMERIC = (
     "departure_minute",
     "arrival_minute",

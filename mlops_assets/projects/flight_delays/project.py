@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mlops_assets.project import Endpoint, Features, Gate, Partitions, Project
+from datetime import timedelta
+
+from mlops_assets.project import Endpoint, Features, Gate, Partitions, Project, Retraining
 from mlops_assets.projects.flight_delays import features
 from mlops_assets.projects.flight_delays.instance import Flight
 from mlops_assets.projects.flight_delays.model import FAMILIES
@@ -31,11 +33,15 @@ PROJECT = Project(
         numeric=features.NUMERIC,
         categorical=features.CATEGORICAL,
         identity=features.IDENTITY,
+        entity=features.ENTITY,
+        event_time=features.EVENT_TIME,
         label=features.LABEL,
         slices=("carrier", "origin"),
     ),
     families=FAMILIES,
     gate=Gate(resample_days_of="scheduled_departure"),
+    # The sample plays a year in minutes: what would be a day elsewhere is half a minute here.
+    retraining=Retraining(cool_down=timedelta(seconds=30), trainings_per_day=50, min_new_rows=5_000),
     endpoint=Endpoint(
         port_offset=0,
         positive="late",

@@ -1,0 +1,1 @@
+"""What is watched: profiles, drift, performance real and estimated. Pure functions."""

@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     code_location_port: int = Field(default=4266, ge=1, le=65535)
     executor: Literal["in_process", "multiprocess"] = "in_process"
 
+    metrics_port: int = Field(default=9464, ge=1, le=65535)
+
     endpoint_host: str = "127.0.0.1"
     endpoint_base_port: int = Field(default=8000, ge=1, le=65535)
     endpoint_api_key: SecretStr | None = None

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from mlops_assets.alerts.tables import alerts, channels, messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from prometheus_client.core import Metric
 
 
 @dataclass(frozen=True)
@@ -68,35 +73,55 @@ def figures(engine: sa.Engine) -> Figures:
     )
 
 
-def metrics_text(engine: sa.Engine) -> str:
-    """``figures`` in Prometheus's text format."""
-    return "\n".join(_lines(figures(engine))) + "\n"
+class AlertMetrics(Collector):
+    """``figures`` as Prometheus takes them, read anew at each scrape."""
 
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
 
-def _lines(now: Figures) -> Iterator[str]:
-    yield "# HELP mlops_alerts_open Alerts that last, by kind and severity."
-    yield "# TYPE mlops_alerts_open gauge"
-    for (kind, severity), count in now.firing.items():
-        yield f'mlops_alerts_open{{kind="{kind}",severity="{severity}"}} {count}'
-    for name, what, value in (
-        ("messages_pending", "Messages that no channel has taken yet.", now.pending),
-        (
-            "messages_undelivered",
-            "Pending messages that every channel of their route failed.",
+    def collect(self) -> Iterator[Metric]:
+        now = figures(self._engine)
+        firing = GaugeMetricFamily(
+            "mlops_alerts_open", "Alerts that last, by kind and severity", labels=["kind", "severity"]
+        )
+        for labels, count in now.firing.items():
+            firing.add_metric(labels, count)
+        yield firing
+        yield GaugeMetricFamily(
+            "mlops_alert_messages_pending", "Messages that no channel has taken yet", now.pending
+        )
+        yield GaugeMetricFamily(
+            "mlops_alert_messages_undelivered",
+            "Pending messages that every channel of their route failed",
             now.undelivered,
-        ),
-        ("oldest_pending_seconds", "Age of the oldest pending message.", now.oldest_pending_seconds),
-    ):
-        yield f"# HELP mlops_alert_{name} {what}"
-        yield f"# TYPE mlops_alert_{name} gauge"
-        yield f"mlops_alert_{name} {value:g}"
-    for name, kind, what in (
-        ("up", "gauge", "Whether the channel took what was last sent."),
-        ("sent_total", "counter", "Messages that the channel took."),
-        ("failed_total", "counter", "Attempts that the channel did not take."),
-    ):
-        yield f"# HELP mlops_alert_channel_{name} {what}"
-        yield f"# TYPE mlops_alert_channel_{name} {kind}"
-        for channel in now.channels:
-            value = int(getattr(channel, name.removesuffix("_total")))
-            yield f'mlops_alert_channel_{name}{{channel="{channel.name}"}} {value}'
+        )
+        yield GaugeMetricFamily(
+            "mlops_alert_oldest_pending_seconds",
+            "Age of the oldest pending message",
+            now.oldest_pending_seconds,
+        )
+        yield from _of_channels(now.channels)
+
+
+def _of_channels(channels: Iterable[Channelled]) -> Iterator[Metric]:
+    up = GaugeMetricFamily(
+        "mlops_alert_channel_up", "Whether the channel took what was last sent", labels=["channel"]
+    )
+    sent = CounterMetricFamily(
+        "mlops_alert_channel_sent", "Messages that the channel took", labels=["channel"]
+    )
+    failed = CounterMetricFamily(
+        "mlops_alert_channel_failed", "Attempts that the channel did not take", labels=["channel"]
+    )
+    for channel in channels:
+        up.add_metric([channel.name], channel.up)
+        sent.add_metric([channel.name], channel.sent)
+        failed.add_metric([channel.name], channel.failed)
+    yield from (up, sent, failed)
+
+
+def metrics_text(engine: sa.Engine) -> str:
+    """``AlertMetrics`` in Prometheus's text format."""
+    registry = CollectorRegistry()
+    registry.register(AlertMetrics(engine))
+    return generate_latest(registry).decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.platform import database, endpoint, object_store, orchestrator, registry
+from mlops_assets.platform import database, endpoint, metrics, object_store, orchestrator, registry
 from mlops_assets.platform.service import PlatformError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def describe(settings: Settings) -> list[Service]:
         registry.service(settings),
         *orchestrator.services(settings),
         *endpoint.services(settings),
+        metrics.service(settings),
     ]
 
 

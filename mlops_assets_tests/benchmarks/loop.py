@@ -80,4 +80,5 @@ def free_settings(home: Path) -> Settings:
         dagster_port=free_port(),
         code_location_port=free_port(),
         endpoint_base_port=free_port(),
+        metrics_port=free_port(),
     )

@@ -20,8 +20,8 @@ MakeSettings = "Callable[..., Settings]"
 
 def settings_for(home: Path, **others: Any) -> Settings:
     """Settings of a platform in ``home``, whose ports are free; nothing is read from ``.env``."""
-    names = ("s3_port", "mlflow_port", "dagster_port", "code_location_port", "endpoint_base_port")
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    names = ("s3", "mlflow", "dagster", "code_location", "endpoint_base", "metrics")
+    ports = {f"{name}_port": port for name, port in zip(names, free_ports(len(names)), strict=True)}
     return Settings(_env_file=None, home=home, **{**ports, **others})
 
 

@@ -33,6 +33,7 @@ SERVICES = (
     "webserver",
     "daemon",
     "endpoint-flight_delays",
+    "metrics",
 )
 RESTART_SECONDS = 10
 ANSWER_SECONDS = 60
@@ -90,6 +91,24 @@ def test_everything_listens_on_loopback_only(running: Settings) -> None:
         and connection.laddr.ip.removeprefix("::ffff:") not in LOOPBACK
     ]
     assert open_to_others == []
+
+
+def test_metrics_tell_of_alerts_and_of_the_daemon(running: Settings) -> None:
+    def heard() -> dict[str, float]:
+        text = httpx.get(f"http://127.0.0.1:{running.metrics_port}/metrics", timeout=30).text
+        assert "mlops_alert_messages_pending" in text
+        name = "mlops_daemon_heartbeat_timestamp_seconds"
+        lines = [line.partition('daemon="')[2] for line in text.splitlines() if line.startswith(f"{name}{{")]
+        return {line.partition('"')[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while not (before := heard()):
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    assert abs(before["sensor"] - time.time()) < ANSWER_SECONDS
+    while heard()["sensor"] <= before["sensor"]:
+        assert time.monotonic() < deadline
+        time.sleep(1)
 
 
 def test_the_daemon_ticks_as_often_as_the_settings_say(running: Settings) -> None:

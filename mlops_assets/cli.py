@@ -174,6 +174,16 @@ def retire(project: ProjectName) -> None:
 
 
 @app.command()
+def migrate() -> None:
+    """Bring outside databases up to the installed versions, and set the limits of pools."""
+    from mlops_assets.platform.migrate import migrate as bring_up_to_date
+
+    settings = _settings()
+    with _errors():
+        bring_up_to_date(settings, typer.echo)
+
+
+@app.command()
 def demo() -> None:
     """Real flights become a served model, and a better one follows. Leaves the platform running."""
     from mlops_assets.demo import run_demo

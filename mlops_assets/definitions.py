@@ -11,6 +11,7 @@ from mlops_assets.alerts.sensor import build_alert_assets, build_alert_sensor
 from mlops_assets.automation.names import build_object_names_checks
 from mlops_assets.automation.s3_sensor import build_s3_sensor
 from mlops_assets.catalog import PROJECTS
+from mlops_assets.execution.pods import fitted
 from mlops_assets.lifecycle.project_assets import build_assets
 from mlops_assets.lifecycle.tracking import build_run_closer
 from mlops_assets.resources.lake import Lake
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 
 
+def build_executor(settings: Settings) -> dg.ExecutorDefinition:
+    """The executor of every run: on the code location, since automation's runs know no other."""
+    if settings.executor == "kubernetes":
+        from mlops_assets.execution.kubernetes import build_kubernetes_executor
+
+        return build_kubernetes_executor(settings)
+    return EXECUTORS[settings.executor]
+
+
 def build_definitions(
     settings: Settings, limits: Limits | None = None, projects: Sequence[Project] = PROJECTS
 ) -> dg.Definitions:
@@ -36,6 +46,7 @@ def build_definitions(
 
     Contacts nothing.
     """
+    projects = [fitted(project, settings) for project in projects]
     registry = Registry(settings.mlflow_url)
     access_key, secret_key = settings.s3_credentials
     s3 = SharedS3Resource(
@@ -49,7 +60,10 @@ def build_definitions(
             asset
             for project in projects
             for asset in build_assets(
-                project, registry, settings.raw_bucket, settings.endpoint_url(project.endpoint.port_offset)
+                project,
+                registry,
+                settings.raw_bucket,
+                settings.endpoint_url(project.endpoint.port_offset, project.name),
             )
         ]
         + build_alert_assets(),
@@ -75,7 +89,7 @@ def build_definitions(
                 s3_resource=s3, s3_bucket=settings.lake_bucket, s3_prefix="dagster"
             ),
         },
-        executor=EXECUTORS[settings.executor],
+        executor=build_executor(settings),
     )
 
 

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlops_assets.contracts import Contract
 from mlops_assets.families import Family
+from mlops_assets.lifecycle import STAGES
+from mlops_assets.needs import Needs, check_needs, find_needs
 
 Columns = Mapping[str, NDArray[Any]]
 """Named columns, each of shape (rows,)."""
@@ -214,6 +216,8 @@ class Project(Declared):
     endpoint: Endpoint
     min_partitions: int = Field(default=2, ge=2)
     """Partitions of features before the first training: the latest is held out."""
+    needs: Mapping[str, Needs] = Field(default_factory=dict)
+    """What steps need of a machine, by ``<stage>`` or ``<stage>/<name>``."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Project:
@@ -223,7 +227,12 @@ class Project(Declared):
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"project {self.name}: two {what} share a name: {names}")
+        check_needs(self.needs, STAGES)
         return self
+
+    def needs_of(self, stage: str, name: str | None = None) -> Needs:
+        """What the step that makes ``<stage>[/<name>]`` needs."""
+        return find_needs(self.needs, stage, name)
 
     def source(self, name: str) -> Source:
         """The source called ``name``; ``KeyError`` if there is none."""

@@ -53,11 +53,19 @@ class Settings(BaseSettings):
 
     dagster_port: int = Field(default=3000, ge=1, le=65535)
     code_location_port: int = Field(default=4266, ge=1, le=65535)
-    executor: Literal["in_process", "multiprocess"] = "in_process"
+    executor: Literal["in_process", "multiprocess", "kubernetes"] = "in_process"
+    kubernetes_gpus: bool = True
+    kubernetes_gpu_image: str | None = None
+    kubernetes_start_minutes: float = Field(default=15.0, gt=0)
+    step_retries: int = Field(default=2, ge=0)
+    pool_gpu: int | None = Field(default=None, ge=1)
+    pool_s3: int | None = Field(default=None, ge=1)
 
     metrics_port: int = Field(default=9464, ge=1, le=65535)
 
+    listen_host: str = "127.0.0.1"
     endpoint_host: str = "127.0.0.1"
+    endpoint_address: str | None = None
     endpoint_base_port: int = Field(default=8000, ge=1, le=65535)
     endpoint_api_key: SecretStr | None = None
     endpoint_poll_seconds: float = Field(default=0.5, gt=0)
@@ -185,8 +193,10 @@ class Settings(BaseSettings):
     def mlflow_url(self) -> str:
         return self.mlflow_uri or f"http://127.0.0.1:{self.mlflow_port}"
 
-    def endpoint_url(self, port_offset: int) -> str:
+    def endpoint_url(self, port_offset: int, project: str = "") -> str:
         """The address of a project's endpoint (``Endpoint.port_offset``)."""
+        if self.endpoint_address is not None:
+            return self.endpoint_address.format(project=project.replace("_", "-"))
         return f"http://{self.endpoint_host}:{self.endpoint_base_port + port_offset}"
 
     @property
@@ -218,3 +228,9 @@ def inherited_environment(source: Mapping[str, str] = os.environ) -> dict[str, s
 def ambient_aws_environment(source: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The caller's own ``AWS_*``: how an outside store is reached when no keys are set here."""
     return {name: value for name, value in source.items() if name.startswith("AWS_")}
+
+
+def add_to_environment(more: Mapping[str, str]) -> None:
+    """Set what is not set in this process's environment, for libraries that are told in no other way."""
+    for name, value in more.items():
+        os.environ.setdefault(name, value)

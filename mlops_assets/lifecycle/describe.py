@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.execution.pods import pool, tags
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,12 +25,18 @@ def asset_key(project: Project, stage: str, name: str | None = None) -> dg.Asset
 
 
 def common(project: Project, stage: str, name: str | None = None) -> dict[str, Any]:
-    """The arguments that every asset of a project takes alike."""
+    """The arguments that every asset of a project takes alike.
+
+    What the step needs is on the asset itself, so that every run of it has it, whoever started the run.
+    """
+    needs = project.needs_of(stage, name)
     return {
         "key": asset_key(project, stage, name),
         "group_name": project.name,
         "owners": list(project.owners),
         "tags": {"mlops/stage": stage},
+        "op_tags": tags(needs, project.name, stage, name),
+        "pool": pool(stage, needs),
     }
 
 

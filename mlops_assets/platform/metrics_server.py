@@ -55,7 +55,7 @@ def start(settings: Settings) -> None:
     registry = CollectorRegistry()
     for collector in (AlertMetrics(engine), DaemonMetrics(engine)):
         registry.register(collector)
-    start_http_server(settings.metrics_port, "127.0.0.1", registry)
+    start_http_server(settings.metrics_port, settings.listen_host, registry)
 
 
 def main() -> None:

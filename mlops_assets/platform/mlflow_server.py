@@ -7,7 +7,9 @@ killed parent, holding the port. The parent's own work is done here: setting up 
 from __future__ import annotations
 
 from mlops_assets.platform import database
-from mlops_assets.settings import get_settings
+from mlops_assets.platform.environment import aws_environment
+from mlops_assets.platform.registry import environment
+from mlops_assets.settings import add_to_environment, get_settings
 
 _NAMES = {
     "BACKEND_STORE_URI_ENV_VAR": "_MLFLOW_SERVER_FILE_STORE",
@@ -21,6 +23,7 @@ _NAMES = {
 def main() -> None:
     """Serve until ended."""
     settings = get_settings()
+    add_to_environment({**aws_environment(settings), **environment(settings)})  # a container gives none of it
     import uvicorn
     from mlflow.server import constants, fastapi_app  # the slow part, while the database starts
     from mlflow.server.handlers import initialize_backend_stores
@@ -36,7 +39,7 @@ def main() -> None:
     initialize_backend_stores(url, url, "mlflow-artifacts:/")
     uvicorn.run(
         fastapi_app.app,
-        host="127.0.0.1",
+        host=settings.listen_host,
         port=settings.mlflow_port,
         log_level="warning",
         timeout_graceful_shutdown=5,

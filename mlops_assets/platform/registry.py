@@ -25,7 +25,7 @@ def service(settings: Settings) -> Service:
         address=settings.mlflow_url,
         probe=_Probe(settings.mlflow_url),
         argv=() if outside else (sys.executable, "-m", "mlops_assets.platform.mlflow_server"),
-        env={} if outside else service_environment(settings, NAME, store=True, extra=_environment(settings)),
+        env={} if outside else service_environment(settings, NAME, store=True, extra=environment(settings)),
         ports=() if outside else (Port(settings.mlflow_port, "MLOPS_MLFLOW_PORT"),),
         stop_rank=1,
         needs=()
@@ -34,7 +34,8 @@ def service(settings: Settings) -> Service:
     )
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings) -> dict[str, str]:
+    """What MLflow's server reads of its own: where it keeps what."""
     return {
         # Read when mlflow.server is imported; mlflow_server holds these names to MLflow's own.
         "_MLFLOW_SERVER_FILE_STORE": settings.mlflow_database,

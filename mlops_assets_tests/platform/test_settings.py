@@ -60,3 +60,9 @@ def test_an_outside_store_without_keys_is_reached_as_the_caller_does(monkeypatch
     assert aws_environment(outside)["AWS_PROFILE"] == "work"
     with_keys = outside.model_copy(update={"s3_access_key_id": "a", "s3_secret_access_key": None})
     assert "AWS_ACCESS_KEY_ID" not in aws_environment(with_keys)
+
+
+def test_an_endpoint_elsewhere_is_found_by_its_projects_name() -> None:
+    elsewhere = Settings(_env_file=None, endpoint_address="http://endpoint-{project}:8000")
+    assert elsewhere.endpoint_url(3, "flight_delays") == "http://endpoint-flight-delays:8000"
+    assert Settings(_env_file=None).endpoint_url(3, "flight_delays") == "http://127.0.0.1:8003"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from mlops_assets.needs import Needs, Toleration
 from mlops_assets.project import Endpoint, Features, Gate, Partitions, Project, Retraining
 from mlops_assets.projects.flight_delays import features
 from mlops_assets.projects.flight_delays.instance import Flight
@@ -42,6 +43,15 @@ PROJECT = Project(
     gate=Gate(resample_days_of="scheduled_departure"),
     # The sample plays a year in minutes: what would be a day elsewhere is half a minute here.
     retraining=Retraining(cool_down=timedelta(seconds=30), trainings_per_day=50, min_new_rows=5_000),
+    needs={
+        "candidates/network": Needs(
+            gpu=1,
+            cpu="2",
+            memory="8Gi",
+            time_limit=timedelta(hours=2),
+            tolerations=(Toleration(key="nvidia.com/gpu"),),
+        ),
+    },
     endpoint=Endpoint(
         port_offset=0,
         positive="late",

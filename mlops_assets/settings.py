@@ -64,6 +64,7 @@ class Settings(BaseSettings):
 
     sensor_interval_seconds: int = Field(default=1, ge=1)
     automation_interval_seconds: int = Field(default=1, ge=1)
+    watch_interval_seconds: int = Field(default=10, ge=1)
 
     start_timeout_seconds: float = Field(default=180.0, gt=0)
 

@@ -35,12 +35,19 @@ _TIMED_ID = re.compile("([0-9a-f]{12})7[0-9a-f]{3}[89ab][0-9a-f]{15}")
 def read_batches(
     client: S3Client, bucket: str, keys: Sequence[str], columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of the objects ``keys``, in that order; ``columns`` only (None: all).
+    """The rows of the objects ``keys``, in that order, ``columns`` only (None: all); at most one object and
+    ``BATCH_ROWS`` rows are in memory.
 
-    At most one object and ``BATCH_ROWS`` rows are in memory.
     Rows are left out whose answer was given again with a higher attempt: the model's process died between
     recording and sending. All objects of the keys' days are searched for such answers.
     """
+    return (batch for _, batch in keyed_batches(client, bucket, keys, columns))
+
+
+def keyed_batches(
+    client: S3Client, bucket: str, keys: Sequence[str], columns: Sequence[str] | None = None
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """As ``read_batches``, each batch with the key of its object."""
     newest = _asked_again(client, bucket, keys)
     hidden = [] if columns is None else [n for n in ("answer_id", "attempt") if newest and n not in columns]
     for key in keys:
@@ -49,7 +56,7 @@ def read_batches(
         for batch in file.iter_batches(BATCH_ROWS, columns=_leaves(file, wanted)):
             kept = _newest_only(batch, newest)
             if kept.num_rows:
-                yield kept.select(list(columns)) if columns is not None else kept
+                yield key, kept.select(list(columns)) if columns is not None else kept
 
 
 def find(

@@ -174,6 +174,23 @@ def retire(project: ProjectName) -> None:
 
 
 @app.command()
+def trace(
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="As the endpoint's answer has it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """From an answer back to the model, training set, raw object versions, code and runs it came from."""
+    from mlops_assets.catalog import PROJECTS
+    from mlops_assets.trace import TraceError, as_json_text, follow, tree
+
+    with _errors(TraceError):
+        found = follow(_settings(), PROJECTS, request_id)
+    if as_json:
+        typer.echo(as_json_text(found))
+    else:
+        _console().print(tree(found))
+
+
+@app.command()
 def demo() -> None:
     """Real flights become a served model, and a better one follows. Leaves the platform running."""
     from mlops_assets.demo import run_demo

@@ -18,6 +18,7 @@ from mlops_assets.resources.mlflow import mlflow_resource
 from mlops_assets.resources.registry import Registry
 from mlops_assets.resources.s3 import SharedS3Resource
 from mlops_assets.resources.tables import Tables
+from mlops_assets.retraining.check import build_retraining_check
 from mlops_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -49,11 +50,16 @@ def build_definitions(
             asset
             for project in projects
             for asset in build_assets(
-                project, registry, settings.raw_bucket, settings.endpoint_url(project.endpoint.port_offset)
+                project,
+                registry,
+                settings.raw_bucket,
+                settings.endpoint_url(project.endpoint.port_offset),
+                settings.dagster_database,
             )
         ]
         + build_alert_assets(),
-        asset_checks=[check for project in projects for check in build_object_names_checks(project)],
+        asset_checks=[check for project in projects for check in build_object_names_checks(project)]
+        + [build_retraining_check(project, settings.dagster_database) for project in projects],
         sensors=[
             *(build_s3_sensor(project, settings.raw_bucket, limits) for project in projects),
             build_run_closer(registry),

@@ -14,6 +14,7 @@ from mlops_assets.lifecycle.tracking import RUN_TAG, log_bytes, run_url
 from mlops_assets.lifecycle.training_set import TrainingSet, read_training_set
 from mlops_assets.project import Project
 from mlops_assets.resources.lake import Lake
+from mlops_assets.retraining.reasons import read_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,6 +90,7 @@ def _tags(
         "family": family.name,
         "code_version": version,
         "asset": "/".join(context.asset_key.path),
+        **read_reason(context.instance, project).tags("mlops."),
     }
 
 

@@ -18,6 +18,7 @@ from mlops_assets.project import Project
 from mlops_assets.resources.promotions import Promotion, PromotionLog
 from mlops_assets.resources.registry import Registry, Version
 from mlops_assets.resources.tables import Tables
+from mlops_assets.retraining.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
     def champion(context: dg.AssetExecutionContext, tables: Tables) -> dg.MaterializeResult:
         judged = latest(context.instance, asset_key(project, "evaluation"))
         evidence = judged.metadata[EVIDENCE]
+        reason = Reason.read(evidence)
         _require_passed(evidence)
         _require_current(registry, project, judged.metadata)
         made = registry.register(
@@ -60,6 +62,7 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
                 "held_out": evidence["held_out"],
                 "family": evidence["challenger"],
                 **{name: str(evidence["scores"][evidence["challenger"]][name]) for name in SCORES},
+                **reason.tags("mlops."),
             },
         )
         log = PromotionLog(tables.engine)
@@ -76,6 +79,7 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
                 "registry": dg.MetadataValue.url(url),
                 EVIDENCE: evidence,
                 MODEL_URI: made.model_uri,
+                **reason.metadata(),
             },
         )
 

@@ -17,6 +17,7 @@ from mlops_assets.lifecycle.training_set import TrainingSet, read_training_set
 from mlops_assets.project import Project
 from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.registry import Registry, Version
+from mlops_assets.retraining.reasons import REASON, read_reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +87,8 @@ def build_evaluation(project: Project, registry: Registry) -> dg.AssetsDefinitio
         verdicts = judging_gate.judge(result, project.gate, models[result.challenger].proof)
         challenger = models[result.challenger]
         evidence = _evidence(project, result, verdicts, training_set) | {
-            "champion": champion.number if champion else None
+            "champion": champion.number if champion else None,
+            REASON: read_reason(context.instance, project).as_json(),
         }
         shown = _show(context, project, result, verdicts, labels, predictions, training_set.held_out)
         yield dg.MaterializeResult(
@@ -191,6 +193,7 @@ def _show(  # noqa: PLR0913 - all that the report draws
     with mlflow.start_run(run_name=f"{project.name}/evaluation", nested=True) as run:
         files = {"report.html": report.encode(), **plots}
         log_bytes(mlflow, run.info.run_id, files)
+        mlflow.set_tags(read_reason(context.instance, project).tags("mlops."))
     folder = f"{project.name}/evaluation/{context.run.run_id}"
     lake: Lake = context.resources.lake
     address = lake.put(f"{folder}/report.html", report.encode(), "text/html")

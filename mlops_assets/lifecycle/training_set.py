@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.automation.conditions import training_condition
 from mlops_assets.lifecycle.describe import asset_key, common, frame_metadata
 from mlops_assets.lifecycle.lineage import (
     CONTENT,
@@ -19,6 +18,9 @@ from mlops_assets.lifecycle.lineage import (
 )
 from mlops_assets.project import Project
 from mlops_assets.resources.lake import Lake
+from mlops_assets.resources.tables import Tables
+from mlops_assets.retraining.condition import retraining_condition
+from mlops_assets.retraining.reasons import claim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,24 +42,26 @@ class TrainingSet:
     held_out_key: str
 
 
-def build_training_set(project: Project) -> dg.AssetsDefinition:
-    """The ``training_set`` asset of ``project``."""
+def build_training_set(project: Project, database_url: str) -> dg.AssetsDefinition:
+    """The ``training_set`` asset of ``project``; ``database_url`` is that of the platform's tables."""
     features = asset_key(project, "features")
 
     @dg.asset(
         **common(project, "training_set"),
         deps=[dg.AssetDep(features, partition_mapping=dg.AllPartitionMapping())],
         kinds={"pandas", "parquet"},
-        automation_condition=training_condition(features, project.min_partitions),
+        automation_condition=retraining_condition(project, database_url),
         description=(
             "The frozen rows of all partitions of features but the latest, which is held out for the "
             "evaluation. Named by its content; the manifest says which partitions and which object "
             "versions it came from."
         ),
     )
-    def training_set(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult:
+    def training_set(context: dg.AssetExecutionContext, lake: Lake, tables: Tables) -> dg.MaterializeResult:
         import pandas as pd
 
+        reason = claim(context, project, tables.url)
+        context.log.info("%s: %s", reason.cause, reason.why)
         partitions = sorted(context.instance.get_materialized_partitions(features))
         if len(partitions) < project.min_partitions:
             raise dg.Failure(
@@ -97,6 +101,7 @@ def build_training_set(project: Project) -> dg.AssetsDefinition:
                 CONTENT: content,
                 MANIFEST: manifest,
                 LINEAGE: {p: made[p].lineage for p in trained},
+                **reason.metadata(),
             },
         )
 

@@ -100,7 +100,8 @@ class Decision:
     ``causes``: all that speak for a training, most important first; ``cause`` the first of them that leads
     to one. ``evidence``: cause -> its figures. ``key``: tells trainings apart that are asked for; the same
     for the same causes, champion, data and code. Empty, as ``cause``, when there is nothing to train for.
-    ``until``: when waiting ends by itself, where that is known.
+    ``until``: when waiting ends by itself, where that is known. ``tried``: something calls for a training
+    that was asked for already on the same data, and is over: it did not help, or failed.
     """
 
     train: bool
@@ -110,6 +111,7 @@ class Decision:
     why: str
     key: str
     until: datetime | None = None
+    tried: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,8 @@ def decide(policy: Retraining, min_partitions: int, state: State) -> Decision:
     causes = tuple(cause for cause in PRIORITY if cause in found)
     evidence = {cause: dict(found[cause]) for cause in causes}
 
-    def no(why: str, cause: str = "", key: str = "", until: datetime | None = None) -> Decision:
-        return Decision(False, cause, causes, evidence, why, key, until)  # noqa: FBT003 - the verdict
+    def no(why: str, cause: str = "", key: str = "", **more: Any) -> Decision:
+        return Decision(False, cause, causes, evidence, why, key, **more)  # noqa: FBT003 - the verdict
 
     if len(state.available) < min_partitions:
         return no(words.too_few(sorted(state.available), min_partitions))
@@ -158,10 +160,11 @@ def decide(policy: Retraining, min_partitions: int, state: State) -> Decision:
     fresh = [c for c in causes if not any(key.covers(c, here) for key in asked)]
     due = tuple(c for c in fresh if c in _NEEDS_NO_NEW_ROWS or state.new_rows >= policy.min_new_rows)
     if not due:
-        return no(words.held_back(policy, state, found, tried=not fresh))
+        tried = not fresh and not state.busy
+        return no(words.held_back(policy, state, found, fresh=bool(fresh)), tried=tried)
     key = str(Key(due, here.about, here.data, here.code))
     if held := _held(policy, state):
-        return no(words.waiting(due[0], found, held[0]), due[0], key, held[1])
+        return no(words.waiting(due[0], found, held[0]), due[0], key, until=held[1])
     return Decision(True, due[0], causes, evidence, words.reason(state, found, causes, due), key)  # noqa: FBT003
 
 
@@ -185,7 +188,7 @@ def _found(policy: Retraining, state: State) -> dict[str, Mapping[str, Any]]:
 def _held(policy: Retraining, state: State) -> tuple[str, datetime | None] | None:
     """What keeps a due training waiting, in words, and until when; None if nothing does."""
     if state.busy:
-        return (state.busy if isinstance(state.busy, str) else words.BUSY), None
+        return words.busy(state), None
     last = max(state.trainings, default=None)
     if last is not None and state.now - last < policy.cool_down:
         until = last + policy.cool_down

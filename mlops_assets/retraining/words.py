@@ -31,8 +31,7 @@ def too_few(partitions: Sequence[str], needed: int) -> str:
 
 def calm(policy: Retraining, state: State) -> str:
     """Nothing speaks for a training."""
-    kinds = [NAMES[cause] for cause in policy.on]
-    waits = [f"for the {_listed(kinds)} signals of version {state.champion}"] if kinds else []
+    waits = [f"for a sign that version {state.champion} needs one ({_any(policy.on)})"] if policy.on else []
     if policy.growth is not None:
         needed = max(policy.min_new_rows, -int(-policy.growth * state.seen_rows // 1))
         waits.append(f"for {needed:,} new labelled rows (there are {state.new_rows:,})")
@@ -42,11 +41,13 @@ def calm(policy: Retraining, state: State) -> str:
 
 
 def held_back(
-    policy: Retraining, state: State, found: Mapping[str, Mapping[str, Any]], *, tried: bool
+    policy: Retraining, state: State, found: Mapping[str, Mapping[str, Any]], *, fresh: bool
 ) -> str:
     """Something speaks for a training that would be the last one over again."""
     said = " ".join(sentence(cause, evidence) for cause, evidence in found.items())
-    if tried:
+    if state.busy:
+        return f"{said} Waits: {busy(state)}."
+    if not fresh:
         return (
             f"{said} A training was asked for because of this on the same {rows(state)} already. Waits for "
             "new labelled rows, new code, or a person."
@@ -55,6 +56,11 @@ def held_back(
         f"{said} Only {state.new_rows:,} labelled rows are new since the last training. Waits for "
         f"{policy.min_new_rows:,}."
     )
+
+
+def busy(state: State) -> str:
+    """What is under way."""
+    return state.busy if isinstance(state.busy, str) else BUSY
 
 
 def waiting(cause: str, found: Mapping[str, Mapping[str, Any]], held: str) -> str:
@@ -118,6 +124,11 @@ def span(length: timedelta) -> str:
 
 def moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _any(causes: Sequence[str]) -> str:
+    *first, last = [NAMES[cause] for cause in causes]
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.automation.conditions import DATA_VERSION_TAG
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -63,3 +65,11 @@ def latest(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None
     metadata = records[0].asset_materialization.metadata
     plain = {name: getattr(value, "value", value) for name, value in metadata.items()}
     return Materialized(plain, records[0].run_id, records[0].timestamp)
+
+
+def data_versions(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
+    """Partition -> data version, of all materialized partitions."""
+    found = instance.event_log_storage.get_latest_tags_by_partition(
+        key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
+    )
+    return {partition: tags.get(DATA_VERSION_TAG, "") for partition, tags in found.items()}

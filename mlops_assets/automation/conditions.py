@@ -1,4 +1,4 @@
-"""When what follows a training is asked for. When a training is: ``retraining.condition``."""
+"""When what follows a training is asked for (when a training is: ``retraining.condition``)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from typing import cast
 import dagster as dg
 
 DATA_VERSION_TAG = "dagster/data_version"
+
+
+def contents(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, str]:
+    """Partition -> data version, of all materialized partitions."""
+    found = instance.event_log_storage.get_latest_tags_by_partition(
+        asset, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
+    )
+    return {partition: tags.get(DATA_VERSION_TAG, "") for partition, tags in found.items()}
 
 
 def following_condition() -> dg.AutomationCondition[dg.AssetKey]:

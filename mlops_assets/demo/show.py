@@ -19,7 +19,7 @@ from rich.text import Text
 from mlops_assets.lifecycle import STAGES
 
 if TYPE_CHECKING:
-    from mlops_assets.demo_outcome import Outcome
+    from mlops_assets.demo.outcome import Outcome
     from mlops_assets.observe import Asset, Run
     from mlops_assets.settings import Settings
 

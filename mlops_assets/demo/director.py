@@ -18,8 +18,8 @@ from rich.live import Live
 from rich.text import Text
 
 from mlops_assets.catalog import get_project
-from mlops_assets.demo_outcome import Outcome, failed_checks, given_up, outcome
-from mlops_assets.demo_show import (
+from mlops_assets.demo.outcome import Outcome, failed_checks, given_up, outcome
+from mlops_assets.demo.show import (
     Chapter,
     Story,
     addresses,

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class ColumnDrift(msgspec.Struct, frozen=True):
     """How far one column moved from the reference.
 
-    ``distance`` and ``allowed``: Jensen-Shannon, 0 to 1; ``held_out``: the held-out partition's distance;
+    ``distance`` and ``allowed``: Jensen-Shannon, 0 to 1; ``held_out``: that of as many days of the
+    held-out partition, on average;
     ``adjusted_p``: ``p_value`` corrected for all columns. ``moved``: the bin that gained the most, in words.
     """
 
@@ -78,18 +79,21 @@ class DriftVerdict(msgspec.Struct, frozen=True):
         return f"{self.features.explanation} {self.scores.explanation}"
 
 
-def judge_drift(reference: Reference, window: Profile, scores: Profile, limits: Drift) -> DriftVerdict:
+def judge_drift(
+    reference: Reference, window: Profile, scores: Profile, limits: Drift, days: int | None = None
+) -> DriftVerdict:
     """Whether the ``window``'s features and ``scores`` have moved from ``reference``, by ``limits``.
 
-    The profiles are those of ``profile_features`` and ``profile_scores`` on the same rows.
+    The profiles are those of ``profile_features`` and ``profile_scores`` on the same rows. ``days``: how many
+    days the rows are about; None: as many as so many rows of the held-out partition were.
     Raises ``ProfileError`` if they were made with another reference's bins.
     """
     check_same_binning(reference.features, window)
     check_same_binning(reference.held_out_features, window)
     check_same_binning(reference.scores, scores)
     judged = min(window.rows, scores.rows) >= limits.min_rows
-    columns = _columns(reference, window, limits)
-    score = _score(reference, scores, limits)
+    columns = _columns(reference, window, limits, days)
+    score = _score(reference, scores, limits, days)
     if judged:
         features_verdict, scores_verdict = _features(columns, window, limits), _scores(score, scores, limits)
     else:
@@ -100,15 +104,18 @@ def judge_drift(reference: Reference, window: Profile, scores: Profile, limits: 
     )
 
 
-def _columns(reference: Reference, window: Profile, limits: Drift) -> tuple[ColumnDrift, ...]:
+def _columns(
+    reference: Reference, window: Profile, limits: Drift, days: int | None
+) -> tuple[ColumnDrift, ...]:
     names = list(window.counts)
+    days = days or reference.usual_features.days_of(window.rows)
     p_values = [p_value(reference.features.array(name), window.array(name)) for name in names]
     found = []
     for name, p, adjusted in zip(names, p_values, holm(p_values), strict=True):
         counts = reference.features.array(name)
         moved = _zero_if_nan(distance(counts, window.array(name)))
-        usual = _zero_if_nan(distance(counts, reference.held_out_features.array(name)))
-        allowed = max(limits.min_distance, min(usual * limits.usual_movement, (1 + usual) / 2))
+        usual = reference.usual_features.distance(name, days)
+        allowed = _allowed(limits.min_distance, usual, limits)
         found.append(
             ColumnDrift(
                 name=name,
@@ -124,17 +131,24 @@ def _columns(reference: Reference, window: Profile, limits: Drift) -> tuple[Colu
     return tuple(sorted(found, key=lambda c: (not c.drifted, -c.distance / c.allowed, c.name)))
 
 
-def _score(reference: Reference, scores: Profile, limits: Drift) -> ColumnDrift:
+def _allowed(floor: float, usual: float, limits: Drift) -> float:
+    """Never 1: a column that shares no bin with the reference has drifted whatever is usual."""
+    return max(floor, min(usual * limits.usual_movement, (1 + usual) / 2))
+
+
+def _score(reference: Reference, scores: Profile, limits: Drift, days: int | None) -> ColumnDrift:
+    usual = reference.usual_scores.distance(SCORES, days or reference.usual_scores.days_of(scores.rows))
+    allowed = _allowed(limits.max_score_distance, usual, limits)
     p = p_value(reference.scores.array(SCORES), scores.array(SCORES))
     moved = _zero_if_nan(distance(reference.scores.array(SCORES), scores.array(SCORES)))
     return ColumnDrift(
         name=SCORES,
         distance=moved,
-        allowed=limits.max_score_distance,
-        held_out=0.0,
+        allowed=allowed,
+        held_out=usual,
         p_value=p,
         adjusted_p=p,
-        drifted=p <= limits.false_alarm_rate and moved > limits.max_score_distance,
+        drifted=p <= limits.false_alarm_rate and moved > allowed,
         moved=_moved(reference.scores, scores, SCORES),
     )
 
@@ -173,9 +187,14 @@ def _scores(score: ColumnDrift, scores: Profile, limits: Drift) -> Verdict:
         name="score_drift",
         passed=not score.drifted,
         observed=f"Jensen-Shannon distance {score.distance:.3f} (p {score.p_value:.2g})",
-        allowed=f"distance at most {limits.max_score_distance:.3f}",
+        allowed=f"distance at most {score.allowed:.3f}",
         explanation=why,
-        figures={"distance": score.distance, "p_value": score.p_value, "rows": scores.rows},
+        figures={
+            "distance": score.distance,
+            "allowed": score.allowed,
+            "p_value": score.p_value,
+            "rows": scores.rows,
+        },
     )
 
 

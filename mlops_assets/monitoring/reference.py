@@ -13,6 +13,7 @@ from mlops_assets.judging.sample import checked_probabilities
 from mlops_assets.monitoring.binning import make_binning
 from mlops_assets.monitoring.calibration import Calibration, fit_calibration
 from mlops_assets.monitoring.profiles import Profile, ProfileError, profile
+from mlops_assets.monitoring.usual import Usual, usual_movement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,9 @@ class Reference(msgspec.Struct, frozen=True):
 
     ``champion`` is the model version, ``training_set`` the training set's id, ``held_out`` the partition
     that was held out of it. ``features`` profiles the training set, ``held_out_features`` and ``scores`` the
-    held-out partition; ``promised`` is the evaluation's score there, ``positive_rate`` its positive rate.
+    held-out partition; ``usual_features`` and ``usual_scores`` say how far stretches of it were from the
+    training set and from all of its scores. ``promised`` is the evaluation's score there,
+    ``positive_rate`` its positive rate.
     """
 
     project: str
@@ -42,6 +45,8 @@ class Reference(msgspec.Struct, frozen=True):
     features: Profile
     held_out_features: Profile
     scores: Profile
+    usual_features: Usual
+    usual_scores: Usual
     calibration: Calibration
     promised: Score
     positive_rate: float
@@ -65,24 +70,30 @@ def make_reference(  # noqa: PLR0913 -- what a reference is made of; all but the
 
     Columns: the model's, after ``Features.transform`` (name -> (rows,); others are ignored). Scores and
     labels: the champion's probabilities and the truth on the held-out partition, (rows,).
-    ``promised``: from the evaluation; None: scored here, resampled by the days of ``held_out_times``.
+    ``held_out_times``: when each held-out row happened; without it, the held-out partition is taken as one
+    stretch. ``promised``: from the evaluation; None: scored here, resampled by day.
     Raises ``ProfileError`` or ``ScoreError`` for what cannot be profiled or scored.
     """
     features = project.features
     binning = make_binning(training_columns, features.numeric, features.categorical)
     y = np.asarray(held_out_labels, dtype=np.float64)
     p = checked_probabilities(f"version {champion}", held_out_scores, y.size)
+    day = None if held_out_times is None else days(held_out_times)
     if promised is None:
-        groups = None if held_out_times is None else days(held_out_times)
-        promised = score(y, p, Resampling(confidence=project.gate.confidence), groups)
+        promised = score(y, p, Resampling(confidence=project.gate.confidence), day)
+    trained_on = profile(binning, _only(binning.columns, training_columns))
+    held_out_only = _only(binning.columns, held_out_columns)
+    scores = profile(make_binning({SCORES: p}, (SCORES,), ()), {SCORES: p})
     return Reference(
         project=project.name,
         champion=champion,
         training_set=training_set,
         held_out=held_out,
-        features=profile(binning, _only(binning.columns, training_columns)),
-        held_out_features=profile(binning, _only(binning.columns, held_out_columns)),
-        scores=profile(make_binning({SCORES: p}, (SCORES,), ()), {SCORES: p}),
+        features=trained_on,
+        held_out_features=profile(binning, held_out_only),
+        scores=scores,
+        usual_features=usual_movement(trained_on, held_out_only, day),
+        usual_scores=usual_movement(scores, {SCORES: p}, day),
         calibration=fit_calibration(y, p),
         promised=promised,
         positive_rate=float(y.mean()),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LAKE_KEY = "lake_key"
 CONTENT = "content_hash"
 LINEAGE = "lineage"
+SUMMARY = "summary"
 MANIFEST = "manifest"
 TRAINING_SET = "training_set"
 MODEL_URI = "model_uri"

@@ -95,7 +95,7 @@ def judge_drift(
     columns = _columns(reference, window, limits, days)
     score = _score(reference, scores, limits, days)
     if judged:
-        features_verdict, scores_verdict = _features(columns, window, limits), _scores(score, scores, limits)
+        features_verdict, scores_verdict = _features(columns, window, limits), _scores(score, scores)
     else:
         features_verdict = _too_few("feature_drift", window.rows, limits)
         scores_verdict = _too_few("score_drift", scores.rows, limits)
@@ -176,7 +176,7 @@ def _features(columns: tuple[ColumnDrift, ...], window: Profile, limits: Drift) 
     )
 
 
-def _scores(score: ColumnDrift, scores: Profile, limits: Drift) -> Verdict:
+def _scores(score: ColumnDrift, scores: Profile) -> Verdict:
     why = f"The last {scores.rows:,} scores are spread as on the held-out partition."
     if score.drifted:
         why = (

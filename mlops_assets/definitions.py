@@ -10,6 +10,7 @@ from dagster_aws.s3 import S3PickleIOManager
 from mlops_assets.alerts.sensor import build_alert_assets, build_alert_sensor
 from mlops_assets.automation.names import build_object_names_checks
 from mlops_assets.automation.s3_sensor import build_s3_sensor
+from mlops_assets.automation.watch import build_watch_sensor
 from mlops_assets.catalog import PROJECTS
 from mlops_assets.lifecycle.project_assets import build_assets
 from mlops_assets.lifecycle.tracking import build_run_closer
@@ -25,15 +26,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlops_assets.automation.plan import Limits
+    from mlops_assets.automation.watch_plan import WatchLimits
     from mlops_assets.project import Project
 
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 
 
 def build_definitions(
-    settings: Settings, limits: Limits | None = None, projects: Sequence[Project] = PROJECTS
+    settings: Settings,
+    limits: Limits | None = None,
+    projects: Sequence[Project] = PROJECTS,
+    watch_limits: WatchLimits | None = None,
 ) -> dg.Definitions:
-    """All definitions of ``projects`` under ``settings``; ``limits`` bound the S3 sensors' ticks.
+    """All definitions of ``projects`` under ``settings``; the limits bound the sensors' ticks.
 
     Contacts nothing.
     """
@@ -62,6 +67,7 @@ def build_definitions(
         + [build_retraining_check(project, settings.dagster_database) for project in projects],
         sensors=[
             *(build_s3_sensor(project, settings.raw_bucket, limits) for project in projects),
+            *(build_watch_sensor(project, settings, watch_limits) for project in projects),
             build_run_closer(registry),
             build_alert_sensor(settings, projects),
             dg.AutomationConditionSensorDefinition(

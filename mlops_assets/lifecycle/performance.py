@@ -96,9 +96,15 @@ def build_performance(project: Project) -> dg.AssetsDefinition:
 
 
 def state_of(champion: Watched, outcomes: "Mapping[str, str]") -> str:
-    """The data version: tells apart what it would be made from."""
-    made_of = [champion.version, champion.model_uri, sorted(outcomes.items())]
-    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    """The data version: the outcomes and, after a dot, the champion that it would be made of."""
+    rows = hashlib.sha256(json.dumps(sorted(outcomes.items())).encode()).hexdigest()[:12]
+    model = hashlib.sha256(json.dumps([champion.version, champion.model_uri]).encode()).hexdigest()[:8]
+    return f"{rows}.{model}"
+
+
+def outcomes_of(state: str) -> str:
+    """The part of ``state_of`` that the outcomes alone decide."""
+    return state.partition(".")[0]
 
 
 def _references(lake: Lake, project: Project, frame: "pd.DataFrame") -> "dict[str, Reference]":

@@ -32,10 +32,11 @@ REMEMBERED = 500
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for before. ``unheard``: a decision that no run has come of."""
+    """What was asked for before. ``unheard``: a decision that no run has come of. ``ended``: just now."""
 
     rows: Sequence[Training]
-    unheard: Sequence[Training]
+    unheard: Sequence[Training] = ()
+    ended: bool = False
 
     @property
     def keys(self) -> set[str]:
@@ -66,7 +67,11 @@ class Desk:
         return hashlib.sha256(json.dumps(sorted(self._codes.items())).encode()).hexdigest()[:12]
 
     def tick(self, instance: dg.DagsterInstance, now: datetime) -> Decision | None:
-        """Decide and write the decision down; None if another tick of the project is at it.
+        """Decide and write the decision down; None if that is for another tick.
+
+        It is while another tick of the project is at work, and in the tick that sees a training end: what
+        follows a training set would not be asked for along with it, since Dagster's ``eager`` takes what
+        was made since the last tick for an answer.
 
         A decision to train is written before Dagster hears of it. Should the daemon die in between, no
         run comes of it, and the next tick decides anew: the same, or what has become right meanwhile.
@@ -75,6 +80,8 @@ class Desk:
             if not alone:
                 return None
             asked = self.settle(instance)
+            if asked.ended:
+                return None
             decision = self.decide(self.gather(instance, now, asked))
             for row in asked.unheard:
                 if not decision.train or row.key != decision.key:
@@ -88,9 +95,9 @@ class Desk:
 
     def settle(self, instance: dg.DagsterInstance) -> Asked:
         """Close trainings whose runs are over, and find decisions that Dagster has not heard of."""
-        rows, unheard = [], []
+        rows, unheard, ended = [], [], False
         for row in self.trainings.rows(REMEMBERED):
-            if row.run_id is None and row.ended_at is None:
+            if row.ended_at is None and row.run_id is None:
                 run = reading.asked_run(instance, self.project, row.after_run)
                 if run is None and row.attempt < ATTEMPTS:
                     unheard.append(row)
@@ -99,13 +106,17 @@ class Desk:
                     self.trainings.end(row.seq, f"Dagster made no run of it, {ATTEMPTS} times")
                 elif run.is_finished:
                     self.trainings.take(row.seq, run.run_id)
-                    self.trainings.end(row.seq, outcome_of(instance, self.engine, self.project, run.run_id))
-            elif row.run_id is not None and row.ended_at is None:
-                ended = instance.get_run_by_id(row.run_id)
-                if ended is None or ended.is_finished:
-                    self.trainings.end(row.seq, outcome_of(instance, self.engine, self.project, row.run_id))
+                    ended = self._end(instance, row.seq, run.run_id)
+            elif row.ended_at is None and row.run_id is not None:
+                run = instance.get_run_by_id(row.run_id)
+                if run is None or run.is_finished:
+                    ended = self._end(instance, row.seq, row.run_id)
             rows.append(row)
-        return Asked(rows, unheard)
+        return Asked(rows, unheard, ended)
+
+    def _end(self, instance: dg.DagsterInstance, seq: int, run_id: str) -> bool:
+        self.trainings.end(seq, outcome_of(instance, self.engine, self.project, run_id))
+        return True
 
     def gather(self, instance: dg.DagsterInstance, now: datetime, asked: Asked) -> State:
         """All that the decision depends on."""

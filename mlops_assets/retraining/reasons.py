@@ -25,6 +25,7 @@ REASON = "reason"
 """Metadata of ``training_set`` that the later stages read."""
 
 _LONGEST_TAG = 1000
+_FORMER = ("dagster/parent_run_id", "dagster/root_run_id")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _asked(desk: Desk, run: dg.DagsterRun) -> Training | None:
 
 def _again(desk: Desk, run: dg.DagsterRun) -> Training | None:
     """The training that this run is another try of."""
-    former = {run.parent_run_id, run.root_run_id} - {None}
+    former = {run.tags.get(name) for name in _FORMER} - {None}
     for row in desk.trainings.rows():
         if row.run_id in former:
             desk.trainings.take(row.seq, run.run_id)
@@ -112,7 +113,7 @@ def _again(desk: Desk, run: dg.DagsterRun) -> Training | None:
 def _begin_by_hand(desk: Desk, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     now = dt.datetime.now(dt.UTC)
     rows = desk.trainings.rows()
-    state = replace(desk.gather(instance, now, Asked(rows, ())), busy=False)
+    state = replace(desk.gather(instance, now, Asked(rows)), busy=False)
     decision = desk.decide(state)
     who = f" by {run.tags['user']}" if "user" in run.tags else ""
     key = Key((BY_HAND,), state.champion or "", state.data, state.code)

@@ -35,9 +35,9 @@ _TIMED_ID = re.compile("([0-9a-f]{12})7[0-9a-f]{3}[89ab][0-9a-f]{15}")
 def read_batches(
     client: S3Client, bucket: str, keys: Sequence[str], columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of the objects ``keys``, in that order, ``columns`` only (None: all); at most one object and
-    ``BATCH_ROWS`` rows are in memory.
+    """The rows of the objects ``keys``, in that order; ``columns`` only (None: all).
 
+    At most one object and ``BATCH_ROWS`` rows are in memory.
     Rows are left out whose answer was given again with a higher attempt: the model's process died between
     recording and sending. All objects of the keys' days are searched for such answers.
     """

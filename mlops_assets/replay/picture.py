@@ -102,17 +102,15 @@ def _versions(axes: Any, rows: list[Entry], comparison: Comparison, every: Every
     """A band for each strategy: which version served, and each training's moment and cause."""
     used: dict[str, bool] = {}
     refused = False
-    policies = 0
+    policies, last = 0, end(every, comparison.partitions[-1])
     for at, entry in enumerate(reversed(rows)):
-        assert entry.played is not None
         style = _style(entry, 0)
         if entry.policy:
             style = _style(entry, len(comparison.policies) - 1 - policies)
             policies += 1
-        _band(axes, at, entry, style["color"], comparison, every)
-        for training in entry.played.trainings:
-            if training.at >= end(every, comparison.partitions[-1]):
-                continue
+        ledger = entry.played.trainings if entry.played else []
+        _band(axes, at, [t for t in ledger if t.version], style["color"], last)
+        for training in ledger:
             used[training.cause] = True
             refused = refused or training.version is None
             _pin(axes, at, training)
@@ -129,21 +127,19 @@ def _versions(axes: Any, rows: list[Entry], comparison: Comparison, every: Every
     axes.tick_params(axis="y", length=0)
 
 
-def _band(axes: Any, at: int, entry: Entry, colour: str, comparison: Comparison, every: Every) -> None:
-    assert entry.played is not None
-    starts = [(t.at, t.version) for t in entry.played.trainings if t.version]
-    last = end(every, comparison.partitions[-1])
-    for number, (start, version) in enumerate(starts):
-        until = starts[number + 1][0] if number + 1 < len(starts) else last
+def _band(axes: Any, at: int, promoted: list[Training], colour: str, last: datetime) -> None:
+    """One block a version, until the next one was promoted or the ``last`` moment."""
+    for number, one in enumerate(promoted):
+        start = one.at
+        until = promoted[number + 1].at if number + 1 < len(promoted) else last
         days = (until - start) / timedelta(days=1)
         axes.barh(
             at, until - start, left=start, height=0.42, color=colour, edgecolor="white", linewidth=1.5,
             alpha=0.30 if number % 2 else 0.18,
         )  # fmt: skip
-        total = (last - starts[0][0]) / timedelta(days=1)
-        if days / total > 0.03:
+        if days > 0.03 * ((last - promoted[0].at) / timedelta(days=1)):
             middle = start + (until - start) / 2
-            axes.text(middle, at, f"v{version}", ha="center", va="center", fontsize=8.5, color=_INK)
+            axes.text(middle, at, f"v{one.version}", ha="center", va="center", fontsize=8.5, color=_INK)
 
 
 def _pin(axes: Any, at: int, training: Training) -> None:

@@ -77,7 +77,6 @@ class Watch:
             self._used(held_out),
             self._trainer.scores(self.model, held_out),
             self._world.labels(held_out),
-            held_out_times=self._world.times(held_out),
             champion=self.version,
             training_set=self.model.training_set,
             held_out=held_out,

@@ -1,11 +1,13 @@
 """Stage ``training_set``: the frozen, content-addressed rows that a training reads."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.lifecycle.checking import check_result, check_spec
 from mlops_assets.lifecycle.describe import asset_key, common, frame_metadata
 from mlops_assets.lifecycle.lineage import (
     CONTENT,
@@ -17,6 +19,7 @@ from mlops_assets.lifecycle.lineage import (
     latest,
 )
 from mlops_assets.project import Project
+from mlops_assets.quality.examples import TRAINING_CHECKS, judge_training_set
 from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.tables import Tables
 from mlops_assets.retraining.condition import retraining_condition
@@ -44,12 +47,14 @@ class TrainingSet:
 
 def build_training_set(project: Project, database_url: str) -> dg.AssetsDefinition:
     """The ``training_set`` asset of ``project``; ``database_url`` is that of the platform's tables."""
-    features = asset_key(project, "features")
+    key, features = asset_key(project, "training_set"), asset_key(project, "features")
 
     @dg.asset(
         **common(project, "training_set"),
         deps=[dg.AssetDep(features, partition_mapping=dg.AllPartitionMapping())],
         kinds={"pandas", "parquet"},
+        output_required=False,  # rows that fail a check are not trained on: nothing comes after them
+        check_specs=[check_spec(name, key, what, withholds=True) for name, what in TRAINING_CHECKS.items()],
         automation_condition=retraining_condition(project, database_url),
         description=(
             "The frozen rows of all partitions of features but the latest, which is held out for the "
@@ -57,7 +62,9 @@ def build_training_set(project: Project, database_url: str) -> dg.AssetsDefiniti
             "versions it came from."
         ),
     )
-    def training_set(context: dg.AssetExecutionContext, lake: Lake, tables: Tables) -> dg.MaterializeResult:
+    def training_set(
+        context: dg.AssetExecutionContext, lake: Lake, tables: Tables
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         import pandas as pd
 
         reason = claim(context, project, tables.url)
@@ -71,6 +78,10 @@ def build_training_set(project: Project, database_url: str) -> dg.AssetsDefiniti
         made = {p: latest(context.instance, features, p) for p in partitions}
         *trained, held_out = partitions
         frame = pd.concat([lake.get_frame(made[p].lake_key) for p in trained], ignore_index=True)
+        verdicts = judge_training_set(project.features, frame, lake.get_frame(made[held_out].lake_key))
+        if not all(verdict.passed for verdict in verdicts):
+            yield from map(check_result, verdicts)
+            return
         content = _content([made[p] for p in trained])
         lake_key = f"{project.name}/training_set/{content[:16]}/rows.parquet"
         _write(lake, lake_key, frame)
@@ -88,7 +99,7 @@ def build_training_set(project: Project, database_url: str) -> dg.AssetsDefiniti
         context.log.info(
             "training set %s: %s rows of %s", content[:16], f"{len(frame):,}", ", ".join(trained)
         )
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             data_version=data_version(content),
             metadata={
                 **frame_metadata(frame),
@@ -104,6 +115,7 @@ def build_training_set(project: Project, database_url: str) -> dg.AssetsDefiniti
                 **reason.metadata(),
             },
         )
+        yield from map(check_result, verdicts)
 
     return training_set
 

@@ -112,7 +112,8 @@ class Asking:
             return False  # a person ended it
         # Runs of the same work that succeeded: what it is made of went to and fro.
         wait = self.limits.backoff * 2 ** (max(len(failures), 1) - 1)
-        return time.time() - (records[0].end_time or time.time()) >= wait
+        ended = records[0].end_time or records[0].update_timestamp.timestamp()
+        return time.time() - ended >= wait
 
 
 def _failures(records: list[dg.RunRecord]) -> Iterator[dg.RunRecord]:

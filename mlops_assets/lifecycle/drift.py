@@ -112,8 +112,8 @@ def state_of(champion: Watched, days: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
-def look(lake: Lake, registry: Registry, project: Project, champion: Watched, days: dict[str, str]) -> Seen:
-    """Profile the last predictions of ``days`` and judge them, a batch at a time."""
+def look(lake: Lake, registry: Registry, project: Project, champion: Watched, logged: dict[str, str]) -> Seen:
+    """Profile the last predictions of the days ``logged`` and judge them, a batch at a time."""
     import numpy as np
 
     from mlops_assets.lifecycle.log_window import Sample, Window
@@ -131,18 +131,20 @@ def look(lake: Lake, registry: Registry, project: Project, champion: Watched, da
     window = Window(lake, project, project.drift.window_rows, champion.version, load)
     sample = Sample(project.drift.window_rows, SAMPLE_ROWS)
     partitions: Counter[str] = Counter()
+    days: set[str] = set()
     kept, times = [], []
-    for rows in window.read(list(days)):
+    for rows in window.read(list(logged)):
         features += profile_features(reference, rows.columns)
         scores += profile_scores(reference, rows.scores)
         sample.take(rows.columns)
         partitions.update(rows.partitions.tolist())
+        days |= rows.days
         kept.append(rows.scores.astype(np.float32))
         times += [int(rows.times.min()), int(rows.times.max())]
     expected = estimate_performance(reference, np.concatenate(kept)) if kept else None
     return Seen(
         reference,
-        judge_drift(reference, features, scores, project.drift),
+        judge_drift(reference, features, scores, project.drift, len(days) or None),
         expected,
         sample.frame(),
         dict(sorted(partitions.items())),

@@ -32,8 +32,21 @@ def event_partitions(project: Project, times: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    text = times if pa.types.is_string(times.type) else pc.strftime(times, format="%Y-%m-%d")
-    cut = pc.utf8_slice_codeunits(text, 0, _LENGTHS[project.partitions.every])
+    cut = pc.utf8_slice_codeunits(_text(times), 0, _LENGTHS[project.partitions.every])
     known = [value for value in pc.unique(cut).to_pylist() if value and is_partition(project, value)]
     found = pc.is_in(cut, value_set=pa.array(known, pa.string()))
     return pc.if_else(found, cut, ELSEWHERE)
+
+
+def event_days(times: pa.Array) -> set[str]:
+    """The days (ISO) that ``times`` are of."""
+    import pyarrow.compute as pc
+
+    return {day for day in pc.unique(pc.utf8_slice_codeunits(_text(times), 0, 10)).to_pylist() if day}
+
+
+def _text(times: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return times if pa.types.is_string(times.type) else pc.strftime(times, format="%Y-%m-%d")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_assets.lifecycle.event_partitions import event_partitions, event_time_column
+from mlops_assets.lifecycle.event_partitions import event_days, event_partitions, event_time_column
 from mlops_assets.lifecycle.log_days import read_manifest
 from mlops_assets.lifecycle.model_columns import (
     as_used,
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 class Rows:
     """Some rows of the window: the model's ``columns``, the champion's ``scores``, (rows,) each.
 
-    ``partitions``: which partition each is about; ``times``: arrivals, microseconds since 1970.
+    ``partitions``: which partition each is about; ``days``: which days they are about; ``times``: arrivals,
+    microseconds since 1970.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Rows:
         columns: Mapping[str, NDArray[Any]],
         scores: NDArray[np.float64],
         partitions: NDArray[Any],
+        days: set[str],
         times: NDArray[np.int64],
     ) -> None:
         self.columns = columns
         self.scores = scores
         self.partitions = partitions
+        self.days = days
         self.times = times
 
 
@@ -119,8 +122,9 @@ class Window:
                 columns = as_used(self._predictor, received)
                 scores = self._predictor.predict(received).probability
                 self.answered_by_others += part.num_rows
-            about = event_partitions(self._project, part.column(event_time_column(self._project)))
-            yield Rows(columns, scores, np.asarray(about.to_numpy(zero_copy_only=False)), _micros(part))
+            events = part.column(event_time_column(self._project))
+            about = np.asarray(event_partitions(self._project, events).to_numpy(zero_copy_only=False))
+            yield Rows(columns, scores, about, event_days(events), _micros(part))
 
 
 class Sample:

@@ -97,6 +97,8 @@ class LogWriter:
 
     def _append(self, served: Served, data: bytes) -> str | None:
         """Write ``data``; None, or why that was not possible."""
+        if self._served is not served:  # also at a segment's start
+            data = _model(served) + data
         bound = self._limits.max_bytes
         if self._used + len(data) > bound:
             self._look()
@@ -104,13 +106,11 @@ class LogWriter:
                 return f"{self._used:,} bytes wait to be shipped, of {bound:,} that may"
         try:
             segment = self._open()
-            if self._served is not served:
-                segment.append(_model(served))
-                self._served = served
             segment.append(data, sync=self._limits.sync)
         except OSError as error:
             self._full_disk = True
             return f"the spool {self._spool.folder} cannot be written: {error.strerror or error}"
+        self._served = served
         self._used += len(data)
         if segment.size >= self._limits.segment_bytes:
             self._finish()
@@ -149,13 +149,12 @@ class LogWriter:
         if self._segment is None:
             self._number += 1
             self._segment = OpenSegment(self._spool.segments_folder, segment_name(self._name, self._number))
-            self._served = None
         return self._segment
 
     def _finish(self) -> None:
         if self._segment is not None:
             self._segment.close()
-            self._segment = None
+            self._segment = self._served = None
 
     def _look(self) -> None:
         found = self._spool.size()

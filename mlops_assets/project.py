@@ -6,6 +6,7 @@ to know of it is said here, once, in its folder under ``projects/``.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -226,7 +227,9 @@ class Retraining(Declared):
 
     ``on``: failing checks and changes that are causes. New data alone is one when the labelled rows have
     grown by the share ``growth`` since the last training (None: never). None of them counts with fewer
-    than ``min_new_rows`` labelled rows that the last training did not have, but for new code.
+    than ``min_new_rows`` labelled rows that the last training did not have, but for new code. Drift and
+    freshness count from a growth by ``min_growth`` on: they do not say that answers got worse, and a
+    training on nearly the same rows makes nearly the same model.
     Two trainings are at least ``cool_down`` apart, and there are at most ``trainings_per_day``.
     """
 
@@ -237,9 +240,17 @@ class Retraining(Declared):
         "code",
     )
     growth: float | None = Field(default=0.3, gt=0)
+    min_growth: float = Field(default=0.0, ge=0)
     min_new_rows: int = Field(default=1, ge=1)
     cool_down: timedelta = timedelta(hours=1)
     trainings_per_day: int = Field(default=4, ge=1)
+
+    def needed_rows(self, cause: str, seen_rows: int) -> int:
+        """How many new labelled rows ``cause`` needs on top of ``seen_rows``."""
+        if cause in ("first", "code"):
+            return 0
+        grown = math.ceil(self.min_growth * seen_rows) if cause in ("drift", "freshness") else 0
+        return max(self.min_new_rows, grown)
 
 
 class Freshness(Declared):

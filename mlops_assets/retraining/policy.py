@@ -27,7 +27,6 @@ BY_HAND = "by hand"
 """The cause of a training that a person started."""
 
 DAY = timedelta(days=1)
-_NEEDS_NO_NEW_ROWS = ("first", "code")
 
 
 @dataclass(frozen=True)
@@ -158,10 +157,11 @@ def decide(policy: Retraining, min_partitions: int, state: State) -> Decision:
     here = Key(causes, state.champion or "", state.data, state.code)
     asked = [Key.read(text) for text in state.asked]
     fresh = [c for c in causes if not any(key.covers(c, here) for key in asked)]
-    due = tuple(c for c in fresh if c in _NEEDS_NO_NEW_ROWS or state.new_rows >= policy.min_new_rows)
+    needed = {cause: policy.needed_rows(cause, state.seen_rows) for cause in fresh}
+    due = tuple(cause for cause in fresh if state.new_rows >= needed[cause])
     if not due:
         tried = not fresh and not state.busy
-        return no(words.held_back(policy, state, found, fresh=bool(fresh)), tried=tried)
+        return no(words.held_back(state, found, min(needed.values(), default=None)), tried=tried)
     key = str(Key(due, here.about, here.data, here.code))
     if held := _held(policy, state):
         return no(words.waiting(due[0], found, held[0]), due[0], key, until=held[1])

@@ -40,21 +40,21 @@ def calm(policy: Retraining, state: State) -> str:
     return f"Nothing calls for a training. Waits {' or '.join(waits)}."
 
 
-def held_back(
-    policy: Retraining, state: State, found: Mapping[str, Mapping[str, Any]], *, fresh: bool
-) -> str:
-    """Something speaks for a training that would be the last one over again."""
+def held_back(state: State, found: Mapping[str, Mapping[str, Any]], needed: int | None) -> str:
+    """Something speaks for a training that would be the last one over again, or nearly.
+
+    ``needed``: how many new labelled rows are waited for; None if it was tried already on these.
+    """
     said = " ".join(sentence(cause, evidence) for cause, evidence in found.items())
     if state.busy:
         return f"{said} Waits: {busy(state)}."
-    if not fresh:
+    if needed is None:
         return (
             f"{said} A training was asked for because of this on the same {rows(state)} already. Waits for "
             "new labelled rows, new code, or a person."
         )
     return (
-        f"{said} Only {state.new_rows:,} labelled rows are new since the last training. Waits for "
-        f"{policy.min_new_rows:,}."
+        f"{said} Only {state.new_rows:,} labelled rows are new since the last training. Waits for {needed:,}."
     )
 
 

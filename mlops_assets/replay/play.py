@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlops_assets.replay.watch import Served, Watch, signal
+from mlops_assets.replay.watch import Desk, Served, Watch, signal
 from mlops_assets.replay.world import World
 from mlops_assets.retraining.policy import Part, Signal, State, decide
 
@@ -199,10 +199,9 @@ class Player:
             self._promote(version, judged)
 
     def _promote(self, version: str, judged: Judged) -> None:
-        self._watch = Watch(
-            self._setting.project, self._world, self._setting.trainer, version, judged.challenger
-        )
-        self._watch.refer(judged, self._setting.store)
+        setting = self._setting
+        desk = Desk(setting.project, setting.history, self._world, setting.trainer, setting.store)
+        self._watch = Watch(desk, version, judged)
         self._promoted = self._world.now
         self._said.clear()
         # What others answered is put through the new champion: its verdict waits for no traffic.

@@ -10,18 +10,24 @@ from mlops_assets.lifecycle.code import code_version
 from mlops_assets.retraining.policy import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     from mlops_assets.judging.gate import Verdict
     from mlops_assets.monitoring.drift import DriftVerdict
+    from mlops_assets.monitoring.performance import Measured
+    from mlops_assets.monitoring.profiles import Profile
     from mlops_assets.monitoring.reference import Reference
     from mlops_assets.project import Project
+    from mlops_assets.replay.history import History
     from mlops_assets.replay.judge import Judged
     from mlops_assets.replay.store import Store
     from mlops_assets.replay.training import Candidate, Trainer
     from mlops_assets.replay.world import World
+    from mlops_assets.retraining.policy import Cause
 
 
 @dataclass(frozen=True)
@@ -39,74 +45,92 @@ class Served:
         return self.last - self.first
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What all champions of a play are watched with."""
+
+    project: Project
+    history: History
+    world: World
+    trainer: Trainer
+    store: Store
+
+
 class Watch:
-    """Judges one champion, as the stages ``reference_profile``, ``drift`` and ``performance`` do."""
+    """Judges one champion, as the stages ``reference_profile``, ``drift`` and ``performance`` do.
 
-    def __init__(
-        self, project: Project, world: World, trainer: Trainer, version: str, model: Candidate
-    ) -> None:
-        self._project = project
-        self._world = world
-        self._trainer = trainer
-        self.version = version
-        self.model = model
-        self.reference: Reference | None = None
-        self._columns: dict[str, Mapping[str, NDArray[Any]]] = {}
+    ``judged``: the evaluation that it was promoted by. What is profiled and measured is stored; the verdicts
+    come anew from that, so that other limits cost nothing.
+    """
 
-    def refer(self, judged: Judged, store: Store) -> None:
-        """Make the reference from the training and the evaluation that led to this champion."""
+    def __init__(self, desk: Desk, version: str, judged: Judged) -> None:
         import msgspec
 
         from mlops_assets.monitoring.reference import decode_reference, encode_reference, make_reference
 
-        told = [judged.evaluation.holdout, hashlib.sha256(judged.evaluation.to_json()).hexdigest()]
-        parts = [*self.model.key, *told, code_version(make_reference)]
-        data = store.bytes("references", parts, lambda: encode_reference(self._refer(judged)))
-        self.reference = msgspec.structs.replace(decode_reference(data), champion=self.version)
+        self._desk = desk
+        self.version = version
+        self.model = judged.challenger
+        self._columns: dict[str, Mapping[str, NDArray[Any]]] = {}
+        evaluation = hashlib.sha256(judged.evaluation.to_json()).hexdigest()
+        self._named = [*self.model.key, judged.evaluation.holdout, evaluation, code_version(make_reference)]
+        stored = desk.store.bytes("references", self._named, lambda: encode_reference(self._refer(judged)))
+        self._reference = msgspec.structs.replace(decode_reference(stored), champion=version)
 
     def _refer(self, judged: Judged) -> Reference:
         from mlops_assets.lifecycle.model_columns import as_used
         from mlops_assets.monitoring.reference import make_reference
 
-        held_out = judged.evaluation.holdout
-        frame = self._trainer.rows(self.model.trained)
-        fields = {name: frame[name].to_numpy() for name in self._project.features.instance_fields}
+        desk, held_out = self._desk, judged.evaluation.holdout
+        frame = desk.trainer.rows(self.model.trained)
+        fields = {name: frame[name].to_numpy() for name in desk.project.features.instance_fields}
         return make_reference(
-            self._project,
+            desk.project,
             as_used(self.model.predictor, fields),
             self._used(held_out),
-            self._trainer.scores(self.model, held_out),
-            self._world.labels(held_out),
+            desk.trainer.scores(self.model, held_out),
+            desk.world.labels(held_out),
             champion=self.version,
             training_set=self.model.training_set,
             held_out=held_out,
-            held_out_times=self._world.times(held_out),
+            held_out_times=desk.world.times(held_out),
             promised=judged.evaluation.score,
         )
 
     def drift(self, served: Sequence[Served]) -> DriftVerdict:
         """The verdict on the last ``Drift.window_rows`` predictions; others' are put through this model."""
+        import msgspec
+
         from mlops_assets.monitoring.drift import judge_drift
+        from mlops_assets.monitoring.profiles import Profile
+
+        limits = self._desk.project.drift
+        window = list(_last(served, limits.window_rows))
+        stored = self._stored("windows", window, lambda: msgspec.json.encode(self._profiles(window)))
+        features, scores = msgspec.json.decode(stored, type=tuple[Profile, Profile])
+        return judge_drift(self._reference, features, scores, limits)
+
+    def _profiles(self, window: Sequence[Served]) -> tuple[Profile, Profile]:
         from mlops_assets.monitoring.profiles import empty_profile
         from mlops_assets.monitoring.reference import profile_features, profile_scores
 
-        reference = self._reference()
+        reference = self._reference
         features, scores = empty_profile(reference.features.binning), empty_profile(reference.scores.binning)
-        for one in _last(served, self._project.drift.window_rows):
+        for one in window:
             rows = slice(one.first, one.last)
             columns = {name: values[rows] for name, values in self._used(one.partition).items()}
             features += profile_features(reference, columns)
-            scores += profile_scores(reference, self._trainer.scores(self.model, one.partition)[rows])
-        return judge_drift(reference, features, scores, self._project.drift)
+            probability = self._desk.trainer.scores(self.model, one.partition)[rows]
+            scores += profile_scores(reference, probability)
+        return features, scores
 
     def performance(self, served: Sequence[Served], labelled: Sequence[str]) -> Verdict | None:
         """The verdict on the champion's own outcomes, of the newest partitions that are enough; or None."""
-        import pandas as pd
+        import msgspec
 
-        from mlops_assets.judging.sample import ScoreError
-        from mlops_assets.monitoring.performance import judge_performance, measure
+        from mlops_assets.monitoring.performance import Measured, judge_performance
 
-        limits = self._project.performance
+        limits = self._desk.project.performance
         own = [s for s in served if s.version == self.version and s.partition in labelled]
         recent: list[Served] = []
         for partition in sorted({s.partition for s in own}, reverse=True):
@@ -114,42 +138,54 @@ class Watch:
                 recent += [s for s in own if s.partition == partition]
         if not recent:
             return None
-        frame = pd.concat([self._outcomes(s) for s in recent], ignore_index=True)
-        reference = self._reference()
+        labels = [self._desk.world.labels(one.partition) for one in recent]  # raises if it is too early
+        stored = self._stored("outcomes", recent, lambda: msgspec.json.encode(self._measure(recent, labels)))
+        measured = msgspec.json.decode(stored, type=Measured | None)
+        return judge_performance(measured, self._reference, limits) if measured else None
+
+    def _measure(self, recent: Sequence[Served], labels: Sequence[NDArray[np.float64]]) -> Measured | None:
+        import pandas as pd
+
+        from mlops_assets.judging.sample import ScoreError
+        from mlops_assets.monitoring.performance import measure
+
+        parts = [self._outcomes(one, known) for one, known in zip(recent, labels, strict=True)]
+        frame = pd.concat(parts, ignore_index=True)
         try:
-            measured = measure(frame, {self.version: reference}, limits)
+            return measure(frame, {self.version: self._reference}, self._desk.project.performance)
         except ScoreError:  # one class only: nothing that could be judged
             return None
-        return judge_performance(measured, reference, limits)
 
-    def _outcomes(self, one: Served) -> Any:
+    def _outcomes(self, one: Served, labels: NDArray[np.float64]) -> pd.DataFrame:
         import pandas as pd
 
         rows = slice(one.first, one.last)
         return pd.DataFrame(
             {
-                "time": self._world.times(one.partition)[rows],
-                "probability": self._trainer.scores(self.model, one.partition)[rows],
-                "label": self._world.labels(one.partition)[rows],
+                "time": self._desk.world.times(one.partition)[rows],
+                "probability": self._desk.trainer.scores(self.model, one.partition)[rows],
+                "label": labels[rows],
                 "version": self.version,
             }
         )
+
+    def _stored(self, kind: str, rows: Sequence[Served], make: Callable[[], bytes]) -> bytes:
+        content = self._desk.history.content
+        named = [[content[one.partition], one.first, one.last] for one in rows]
+        limits = repr(self._desk.project.performance) if kind == "outcomes" else ""
+        return self._desk.store.bytes(kind, [self._named, self.version, named, limits], make)
 
     def _used(self, partition: str) -> Mapping[str, NDArray[Any]]:
         """What the model is given for the rows of ``partition``."""
         from mlops_assets.lifecycle.model_columns import as_used
 
         if partition not in self._columns:
-            self._columns[partition] = as_used(self.model.predictor, self._world.fields(partition))
+            fields = self._desk.world.fields(partition)
+            self._columns[partition] = as_used(self.model.predictor, fields)
         return self._columns[partition]
 
-    def _reference(self) -> Reference:
-        if self.reference is None:
-            raise RuntimeError("a champion is judged before its reference was made: call refer first")
-        return self.reference
 
-
-def signal(cause: Any, version: str, verdicts: Sequence[Verdict]) -> Signal | None:
+def signal(cause: Cause, version: str, verdicts: Sequence[Verdict]) -> Signal | None:
     """What the failed ones of ``verdicts`` on ``version`` say for a training; None if all passed."""
     failed = [verdict for verdict in verdicts if not verdict.passed]
     if not failed:

@@ -8,11 +8,13 @@ import dagster as dg
 from dagster_aws.s3 import S3PickleIOManager
 
 from mlops_assets.alerts.sensor import build_alert_assets, build_alert_sensor
+from mlops_assets.automation.endpoint_sensor import build_endpoint_sensor
 from mlops_assets.automation.names import build_object_names_checks
 from mlops_assets.automation.s3_sensor import build_s3_sensor
 from mlops_assets.automation.watch import build_watch_sensor
 from mlops_assets.catalog import PROJECTS
 from mlops_assets.lifecycle.project_assets import build_assets
+from mlops_assets.lifecycle.serving_check import build_serving_check
 from mlops_assets.lifecycle.tracking import build_run_closer
 from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.mlflow import mlflow_resource
@@ -50,6 +52,7 @@ def build_definitions(
         aws_access_key_id=access_key or None,  # none: boto3's own chain, an instance role say
         aws_secret_access_key=secret_key or None,
     )
+    url_of = {project.name: settings.endpoint_url(project.endpoint.port_offset) for project in projects}
     return dg.Definitions(
         assets=[
             asset
@@ -58,16 +61,18 @@ def build_definitions(
                 project,
                 registry,
                 settings.raw_bucket,
-                settings.endpoint_url(project.endpoint.port_offset),
+                url_of[project.name],
                 settings.dagster_database,
             )
         ]
         + build_alert_assets(),
         asset_checks=[check for project in projects for check in build_object_names_checks(project)]
-        + [build_retraining_check(project, settings.dagster_database) for project in projects],
+        + [build_retraining_check(project, settings.dagster_database) for project in projects]
+        + [build_serving_check(project, url_of[project.name]) for project in projects],
         sensors=[
             *(build_s3_sensor(project, settings.raw_bucket, limits) for project in projects),
             *(build_watch_sensor(project, settings, watch_limits) for project in projects),
+            *(build_endpoint_sensor(project, url_of[project.name]) for project in projects),
             build_run_closer(registry),
             build_alert_sensor(settings, projects),
             dg.AutomationConditionSensorDefinition(

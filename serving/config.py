@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.settings import Settings
 
-MAX_ROWS = 1000
-"""Rows in one request."""
-
-MAX_BODY = 4 * 1024 * 1024
-"""Bytes of one request's body."""
-
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # noqa: S104 - a choice of the user's; the default is loopback

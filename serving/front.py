@@ -9,7 +9,7 @@ from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any
 
 from serving import frames
-from serving.config import MAX_BODY
+from serving.bounds import MAX_BODY
 from serving.decoding import RequestError, error_body
 from serving.request_id import request_id
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from serving.config import MAX_BODY, MAX_ROWS
+from serving.bounds import MAX_BODY, MAX_ROWS
 
 if TYPE_CHECKING:
     from mlops_assets.project import Project

@@ -6,6 +6,7 @@ import dagster as dg
 
 from mlops_assets.automation.conditions import DATA_VERSION_TAG, following_condition
 from mlops_assets.lifecycle.describe import asset_key, common
+from mlops_assets.lifecycle.freshness import freshness
 from mlops_assets.lifecycle.lineage import (
     EVIDENCE,
     MLFLOW_RUN,
@@ -45,6 +46,7 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
             "The registered model version that holds the alias `champion`, the only one that is served. "
             "The gate's checks on evaluation block it."
         ),
+        **freshness(project.freshness.champion),
     )
     def champion(context: dg.AssetExecutionContext, tables: Tables) -> dg.MaterializeResult:
         judged = latest(context.instance, asset_key(project, "evaluation"))

@@ -7,6 +7,7 @@ import httpx
 
 from mlops_assets.automation.conditions import following_condition
 from mlops_assets.lifecycle.describe import asset_key, common
+from mlops_assets.lifecycle.freshness import freshness
 from mlops_assets.lifecycle.lineage import VERSION, latest
 from mlops_assets.project import Project
 
@@ -22,6 +23,7 @@ def build_endpoint(project: Project, url: str) -> dg.AssetsDefinition:
         kinds={"litserve"},
         automation_condition=following_condition(),
         description=f"The LitServe server at {url}, seen to answer with the champion's version.",
+        **freshness(project.freshness.endpoint),
     )
     def endpoint(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         wanted = latest(context.instance, asset_key(project, "champion")).metadata[VERSION]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from mlops_assets.contracts import Problem
     from mlops_assets.quality.verdict import Verdict
+
+Blocks = Literal["withheld", "downstream", "no"]
+"""What a failure keeps from happening: the materialization; what comes after it in the run; nothing."""
 
 MOST_OTHERS = 24
 """Partitions that one is compared with: the nearest."""
@@ -44,15 +47,20 @@ def check_spec(  # noqa: PLR0913 - all that a check declares
     way to the rows: other runs, other days, a person's hand. ``blocking`` is Dagster's: the asset is
     materialized, and what comes after it in the same run is not.
     """
-    blocks = "withheld" if withholds else "downstream" if blocking else "no"
+    blocks: Blocks = "withheld" if withholds else "downstream" if blocking else "no"
     return dg.AssetCheckSpec(
         name,
         asset=asset,
         description=description,
         blocking=blocking,
         partitions_def=partitions_def,
-        metadata={"severity": severity.value, "blocks": blocks},
+        metadata=declared(severity, blocks),
     )
+
+
+def declared(severity: dg.AssetCheckSeverity, blocks: Blocks = "no") -> dict[str, str]:
+    """How severe a check's failure is and what it blocks, as metadata of its definition."""
+    return {"severity": severity.value, "blocks": blocks}
 
 
 def check_result(

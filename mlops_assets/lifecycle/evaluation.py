@@ -10,6 +10,7 @@ from mlops_assets.automation.conditions import following_condition
 from mlops_assets.bundle import BundleError
 from mlops_assets.judging import gate as judging_gate
 from mlops_assets.judging.evaluation import CHAMPION
+from mlops_assets.lifecycle.checking import check_spec
 from mlops_assets.lifecycle.describe import asset_key, common, markdown_picture
 from mlops_assets.lifecycle.lineage import CHALLENGER, EVIDENCE, MLFLOW_RUN, MODEL_URI, TRAINING_SET, latest
 from mlops_assets.lifecycle.tracking import log_bytes, run_url
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from mlops_assets.judging.evaluation import Evaluation
     from mlops_assets.judging.gate import Verdict
     from serving.predictor import Predictor
+
+
+GATE_REMEDY = (
+    "nothing is wrong with the endpoint: the champion stays. See the report of the evaluation; deliver more "
+    "or corrected data, or change the model's code, and it is judged anew"
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ def build_evaluation(project: Project, registry: Registry) -> dg.AssetsDefinitio
         automation_condition=following_condition(),
         required_resource_keys={"mlflow", "lake"},
         check_specs=[
-            dg.AssetCheckSpec(name, asset=key, blocking=True, description=description)
+            check_spec(name, key, description, blocking=True)
             for name, description in judging_gate.CHECKS.items()
         ],
         description=(
@@ -170,7 +177,12 @@ def _check(verdict: "Verdict") -> dg.AssetCheckResult:
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity.ERROR,
         description=verdict.explanation,
-        metadata={"observed": verdict.observed, "allowed": verdict.allowed, **verdict.figures},
+        metadata={
+            "observed": verdict.observed,
+            "allowed": verdict.allowed,
+            "what to do": GATE_REMEDY,
+            **verdict.figures,
+        },
     )
 
 

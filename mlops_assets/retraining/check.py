@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.lifecycle.checking import declared
 from mlops_assets.lifecycle.describe import asset_key
 from mlops_assets.retraining.desk import Desk
 
@@ -53,7 +54,12 @@ def build_retraining_check(project: "Project", database_url: str) -> dg.AssetChe
     """The check of ``project``. Automation reports it when it changes; a person can run it any time."""
     desk = Desk(project, database_url)
 
-    @dg.asset_check(asset=asset_key(project, "training_set"), name=NAME, description=_DESCRIPTION)
+    @dg.asset_check(
+        asset=asset_key(project, "training_set"),
+        name=NAME,
+        description=_DESCRIPTION,
+        metadata=declared(dg.AssetCheckSeverity.WARN),
+    )
     def retraining(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         instance = context.instance
         state = desk.gather(instance, dt.datetime.now(dt.UTC), desk.settle(instance))

@@ -227,9 +227,10 @@ class Retraining(Declared):
 
     ``on``: failing checks and changes that are causes. New data alone is one when the labelled rows have
     grown by the share ``growth`` since the last training (None: never). None of them counts with fewer
-    than ``min_new_rows`` labelled rows that the last training did not have, but for new code. Drift and
-    freshness count from a growth by ``min_growth`` on: they do not say that answers got worse, and a
-    training on nearly the same rows makes nearly the same model.
+    than ``min_new_rows`` labelled rows that the last training did not have, but for new code. Drift
+    counts from a growth by ``min_growth`` on: it does not say that answers got worse, and a training on
+    nearly the same rows makes nearly the same model. Freshness does not: it sees to it that in the end
+    every row is trained on.
     Two trainings are at least ``cool_down`` apart, and there are at most ``trainings_per_day``.
     """
 
@@ -249,7 +250,7 @@ class Retraining(Declared):
         """How many new labelled rows ``cause`` needs on top of ``seen_rows``."""
         if cause in ("first", "code"):
             return 0
-        grown = math.ceil(self.min_growth * seen_rows) if cause in ("drift", "freshness") else 0
+        grown = math.ceil(self.min_growth * seen_rows) if cause == "drift" else 0
         return max(self.min_new_rows, grown)
 
 

@@ -19,7 +19,7 @@ from mlops_assets.lifecycle.partitions import partitions_def
 from mlops_assets.project import Project, Retraining
 from mlops_assets.resources.promotions import PromotionLog
 from mlops_assets.retraining.condition import features_condition, retraining_condition
-from mlops_assets.retraining.reading import AUTOMATION_TAG, ROWS, FeaturesReader
+from mlops_assets.retraining.reading import AUTOMATION_TAG, ROWS, FeaturesReader, trained_on
 from mlops_assets.retraining.reasons import Reason, claim, read_reason
 from mlops_assets.retraining.table import Awaited, Training, Trainings, engine_for
 from mlops_assets_tests.automation import toy
@@ -161,6 +161,10 @@ class Clock:
         found = self.trainings.awaited()
         assert found is not None
         return found
+
+    def trained(self) -> dict[str, str]:
+        """Month -> content, of what the last training had."""
+        return trained_on(self.instance, self.project)
 
     def champion(self) -> str | None:
         last = next(self.log.entries(self.project.name), None)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlops_assets_tests.lifecycle.conftest import make_world
 from mlops_assets_tests.retraining.clock import Clock, project
 
 if TYPE_CHECKING:
     from mlops_assets_tests.services import PostgresServer
+
+__all__ = ["make_world"]
 
 
 @pytest.fixture(scope="module")

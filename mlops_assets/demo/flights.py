@@ -6,11 +6,13 @@ All scheduled flights are asked about, also those that were cancelled later: nob
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlops_assets.sample_data import month_objects, planes_object
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
 
     from mlops_assets.project import Project
@@ -34,13 +36,13 @@ def requests_of(project: Project, month: str) -> list[Request]:
     leaves = pd.to_datetime(flights["scheduled_departure"])
     began = pd.Timestamp(f"{month}-01")
     length = (began + pd.offsets.MonthBegin(1)) - began
+    place = ((leaves.dt.floor("h") - began) / length).rename("place")
     rows = _instances(project, flights)
+    groups = cast("Mapping[tuple[float, str], Sequence[int]]", flights.groupby([place, "origin"]).indices)
     found = []
-    for (hour, _origin), places in flights.groupby(
-        [leaves.dt.floor("h"), "origin"], sort=True
-    ).indices.items():
-        body = msgspec.json.encode({"instances": [rows[place] for place in places]})
-        found.append(Request(float((hour - began) / length), len(places), body))
+    for (hour, _), numbers in sorted(groups.items()):
+        body = msgspec.json.encode({"instances": [rows[number] for number in numbers]})
+        found.append(Request(float(hour), len(numbers), body))
     return found
 
 

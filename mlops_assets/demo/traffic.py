@@ -56,12 +56,9 @@ class Tally:
         if len(self.failures) < FAILURES_KEPT:
             self.failures.append(f"{time.strftime('%H:%M:%S')} {why}")
 
-    def by_version(self) -> dict[str, int]:
-        """Version -> rows answered by it."""
-        found: Counter[str] = Counter()
-        for (_, version), rows in list(self.rows.items()):
-            found[version] += rows
-        return dict(found)
+    def copy(self) -> dict[tuple[int, str], int]:
+        """``rows`` as they are now, while more are counted."""
+        return dict(self.rows)
 
 
 class Traffic:

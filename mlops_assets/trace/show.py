@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 MOST_ROWS = 5
 
 
-def tree(trace: Trace) -> Tree:
-    """The answer first, the raw object versions last."""
+def tree(trace: Trace, partitions: int | None = None) -> Tree:
+    """The answer first, the raw object versions last; of the last ``partitions`` only (None: of all)."""
     root = Tree(Text.assemble("request ", (trace.request_id, "bold"), f" to {trace.project}"))
     root.add(_answer(trace))
     for model in trace.models:
-        root.add(_model(model))
+        root.add(_model(model, partitions))
     return root
 
 
@@ -39,7 +39,7 @@ def _answer(trace: Trace) -> Tree:
     return branch
 
 
-def _model(model: ModelPart) -> Tree:
+def _model(model: ModelPart, partitions: int | None) -> Tree:
     now = "the champion" if model.is_champion else "not the champion any more"
     branch = Tree(
         Text.assemble(("model", "bold cyan"), f" version {model.version}, {model.family}, now {now}")
@@ -52,7 +52,7 @@ def _model(model: ModelPart) -> Tree:
     branch.add(_link("judged", model.judged_by))
     for promotion in model.promotions:
         branch.add(_promotion(promotion))
-    branch.add(_training_set(model.training_set))
+    branch.add(_training_set(model.training_set, partitions))
     return branch
 
 
@@ -65,14 +65,18 @@ def _promotion(promotion: PromotionPart) -> Tree:
     return branch
 
 
-def _training_set(training_set: TrainingSetPart) -> Tree:
+def _training_set(training_set: TrainingSetPart, partitions: int | None) -> Tree:
     branch = Tree(
         Text.assemble(("training set", "bold cyan"), f" {training_set.id}, {training_set.rows:,} rows")
     )
     branch.add(Text(f"rows     {training_set.address}"))
     branch.add(Text(f"manifest {training_set.manifest}"))
     branch.add(_link("frozen", training_set.made_by))
-    for features in training_set.features:
+    hidden = max(len(training_set.features) - partitions, 0) if partitions is not None else 0
+    if hidden:
+        names = ", ".join(features.partition for features in training_set.features[:hidden])
+        branch.add(Text(f"features of {names}: likewise (mlops trace shows all)", "dim"))
+    for features in training_set.features[hidden:]:
         branch.add(_features(features))
     return branch
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.lifecycle.checking import check_spec
 from mlops_assets.lifecycle.describe import asset_key, common
 from mlops_assets.lifecycle.lineage import (
     TRAINING_SET,
@@ -82,7 +83,9 @@ def build_drift(project: Project, registry: Registry) -> dg.AssetsDefinition:
         ],
         # A warning both, and they block nothing: that the world moved does not make an answer wrong. That
         # answers are wrong is what `performance` finds. They are causes of a training.
-        check_specs=[dg.AssetCheckSpec(name, asset=key, description=what) for name, what in CHECKS.items()],
+        check_specs=[
+            check_spec(name, key, what, severity=dg.AssetCheckSeverity.WARN) for name, what in CHECKS.items()
+        ],
         can_subset=True,  # so that a check may be left unevaluated
     )
     def drift(

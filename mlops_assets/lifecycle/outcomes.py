@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from mlops_assets.lifecycle.joining import Labels
 
-VERSIONS = "versions"
+VERSIONS, EVENT_DAYS = "versions", "event days"
+"""Metadata: outcomes by model version, and of how many days they are."""
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Joined:
     without_label: int = 0
     ambiguous: int = 0
     versions: Counter[str] = field(default_factory=Counter)
+    event_days: set[str] = field(default_factory=set)
 
     @property
     def content(self) -> str:
@@ -116,6 +118,7 @@ def _join(  # noqa: PLR0913 - the two sides of the join, and where it goes
             joined.ambiguous += ambiguous
             joined.without_label += len(logged) - len(found) - ambiguous
             joined.versions.update(found["version"].value_counts().to_dict())
+            joined.event_days.update(found["event_time"].str.slice(0, 10).unique())
             joined.digest.update(pd.util.hash_pandas_object(found, index=False).to_numpy().tobytes())
             writer.write_table(pa.Table.from_pandas(found, schema, preserve_index=False))
     return joined
@@ -169,6 +172,7 @@ def _metadata(joined: Joined, labels: "Labels") -> dict[str, Any]:
         "rows": joined.rows,
         "positives": joined.positives,
         VERSIONS: dict(sorted(joined.versions.items())),
+        EVENT_DAYS: len(joined.event_days),
         "predictions without a label": joined.without_label,
         "predictions about an ambiguous entity": joined.ambiguous,
         "labels": labels.rows,

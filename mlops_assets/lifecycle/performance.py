@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import msgspec
 
+from mlops_assets.lifecycle.checking import check_spec
 from mlops_assets.lifecycle.describe import asset_key, common
-from mlops_assets.lifecycle.lineage import LAKE_KEY, TRAINING_SET, data_versions, latest
+from mlops_assets.lifecycle.lineage import TRAINING_SET, data_versions, latest_by_partition
+from mlops_assets.lifecycle.outcomes import EVENT_DAYS, VERSIONS
 from mlops_assets.lifecycle.reference_profile import Watched, reference_key, watched
 from mlops_assets.project import Project
 from mlops_assets.resources.lake import Lake
@@ -17,16 +19,16 @@ from mlops_assets.resources.lake import Lake
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
-
     from mlops_assets.judging.gate import Verdict
-    from mlops_assets.monitoring.performance import Measured
+    from mlops_assets.lifecycle.lineage import Materialized
     from mlops_assets.monitoring.reference import Reference
 
 PERFORMANCE = "performance"
 CHAMPION = "champion"
 OUTCOMES = "outcomes"
 """Metadata: outcomes by model version."""
+SHOWN = 24
+"""Partitions whose figures are shown, the newest; those of all are in the lake."""
 
 
 def build_performance(project: Project) -> dg.AssetsDefinition:
@@ -56,10 +58,8 @@ def build_performance(project: Project) -> dg.AssetsDefinition:
         check_specs=[
             # An error: users got worse answers than were promised. It blocks nothing: what is served goes on
             # being the best there is until another passes the gate.
-            dg.AssetCheckSpec(
-                PERFORMANCE,
-                asset=key,
-                description="The champion ranks as well on real outcomes as its evaluation promised.",
+            check_spec(
+                PERFORMANCE, key, "The champion ranks as well on real outcomes as its evaluation promised."
             )
         ],
         can_subset=True,  # so that the check may be left unevaluated
@@ -67,30 +67,30 @@ def build_performance(project: Project) -> dg.AssetsDefinition:
     def performance(
         context: dg.AssetExecutionContext, lake: Lake
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        from mlops_assets.lifecycle.performance_series import keep_series, load_outcomes, measure_all
+        from mlops_assets.lifecycle.performance_series import keep_series, load_outcomes, measure_rows
         from mlops_assets.monitoring.performance import judge_performance
 
         champion = watched(context.instance, project)
         state = data_versions(context.instance, asset_key(project, "outcomes"))
-        made = {
-            p: latest(context.instance, asset_key(project, "outcomes"), p).metadata for p in sorted(state)
-        }
-        keys = {partition: str(metadata[LAKE_KEY]) for partition, metadata in made.items()}
-        frame = load_outcomes(lake, keys)
-        references = _references(lake, project, frame)
-        measured = measure_all(project, frame, references)
-        series = keep_series(lake, project, frame, references)
-        own = _recent(project, frame[frame["version"] == champion.version])
-        verdict = None
-        if champion.version in references and (judged := measure_all(project, own, references)):
-            verdict = judge_performance(judged, references[champion.version], project.performance)
+        outcomes = latest_by_partition(context.instance, asset_key(project, "outcomes"))
+        references = _references(lake, project, outcomes)
+        recent = [*outcomes][-SHOWN:]
+        changed = {p for p, made in outcomes.items() if made.timestamp >= _last_time(context, key)}
+        series = keep_series(lake, project, outcomes, references, changed | set(recent))
+        own, verdict = _own(project, champion, outcomes), None
+        if own and champion.version in references:
+            rows = load_outcomes(lake, own)
+            measured = measure_rows(project, rows[rows["version"] == champion.version], references)
+            if measured is not None:
+                verdict = judge_performance(measured, references[champion.version], project.performance)
+        shown = [entry for entry in series if entry["partition"] in recent]
         yield dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(state_of(champion, state)),
-            metadata=_metadata(champion, frame, measured, verdict, series),
+            metadata=_metadata(champion, outcomes, verdict, shown),
         )
         if verdict is not None and context.selected_asset_check_keys:
-            yield _check(key, champion, own, verdict)
+            yield _check(key, champion, sorted(own), verdict)
 
     return performance
 
@@ -107,13 +107,15 @@ def outcomes_of(state: str) -> str:
     return state.partition(".")[0]
 
 
-def _references(lake: Lake, project: Project, frame: "pd.DataFrame") -> "dict[str, Reference]":
+def _references(
+    lake: Lake, project: Project, outcomes: "Mapping[str, Materialized]"
+) -> "dict[str, Reference]":
     """Of each version that answered, as far as one was made and can be read."""
     from mlops_assets.monitoring.profiles import ProfileError
     from mlops_assets.monitoring.reference import decode_reference
 
     found = {}
-    for version in sorted(set(frame["version"])):
+    for version in sorted({v for made in outcomes.values() for v in made.metadata[VERSIONS]}):
         data = lake.find(reference_key(project.name, version))
         try:
             if data is not None:
@@ -123,45 +125,67 @@ def _references(lake: Lake, project: Project, frame: "pd.DataFrame") -> "dict[st
     return found
 
 
-def _recent(project: Project, own: "pd.DataFrame") -> "pd.DataFrame":
-    """The newest partitions that hold enough outcomes to judge: good months must not hide a bad one."""
-    enough = project.performance.min_outcomes
-    rows = own.groupby("partition").size().sort_index(ascending=False).cumsum()
-    wanted = rows.index[: int((rows < enough).sum()) + 1]
-    return own[own["partition"].isin(set(wanted))]
+def _last_time(context: dg.AssetExecutionContext, key: dg.AssetKey) -> float:
+    """When performance was materialized last; 0 before the first time."""
+    event = context.instance.get_latest_materialization_event(key)
+    return event.timestamp if event else 0.0
+
+
+def _own(
+    project: Project, champion: Watched, outcomes: "Mapping[str, Materialized]"
+) -> "dict[str, Materialized]":
+    """The newest partitions that hold enough outcomes of the champion, of enough days, to judge it by.
+
+    No more: good months must not hide a bad one.
+    """
+    from mlops_assets.judging.resampling import MIN_GROUPS
+
+    found: dict[str, Materialized] = {}
+    rows = days = 0
+    for partition in sorted(outcomes, reverse=True):
+        if rows >= project.performance.min_outcomes and days >= MIN_GROUPS:
+            break
+        told = outcomes[partition].metadata
+        if mine := int(told[VERSIONS].get(champion.version, 0)):
+            found[partition] = outcomes[partition]
+            rows, days = rows + mine, days + int(told[EVENT_DAYS])
+    return found
 
 
 def _metadata(
     champion: Watched,
-    frame: "pd.DataFrame",
-    measured: "Measured | None",
+    outcomes: "Mapping[str, Materialized]",
     verdict: "Verdict | None",
     series: list[dict[str, Any]],
 ) -> dict[str, Any]:
     from mlops_assets.lifecycle.performance_series import as_point
     from mlops_assets.lifecycle.pictures import points
 
-    versions = {str(v): int(n) for v, n in frame["version"].value_counts().sort_index().items()}
-    shown: dict[str, Any] = {
+    versions: Counter[str] = Counter()
+    for made in outcomes.values():
+        versions.update(made.metadata[VERSIONS])
+    own = [entry for entry in series if entry["version"] == champion.version]
+    return {
         CHAMPION: champion.version,
         TRAINING_SET: champion.training_set,
-        OUTCOMES: versions,
-        "rows": len(frame),
+        OUTCOMES: dict(sorted(versions.items())),
+        "rows": versions.total(),
         "judged": verdict is not None,
         "observed": verdict.observed if verdict else "too few outcomes of the champion's own to judge it by",
-        "series": series,
+        "series": [{name: entry[name] for name in entry if name not in _DETAILS} for entry in series],
+        **({name: own[-1][name] for name in _DETAILS} if own else {}),
+        "picture": dg.MetadataValue.md(
+            points("ROC AUC by partition and version", [as_point(entry) for entry in series])
+        ),
     }
-    if measured is not None:
-        shown["days"] = [msgspec.to_builtins(day) for day in measured.days][-62:]
-        shown["slices"] = [msgspec.to_builtins(part) for part in measured.slices]
-        shown["picture"] = dg.MetadataValue.md(
-            points("ROC AUC by partition and version", [as_point(one) for one in series])
-        )
-    return shown
+
+
+_DETAILS = ("days", "slices")
+"""Shown of the champion's newest partition; of the others they are in the lake."""
 
 
 def _check(
-    key: dg.AssetKey, champion: Watched, own: "pd.DataFrame", verdict: "Verdict"
+    key: dg.AssetKey, champion: Watched, partitions: list[str], verdict: "Verdict"
 ) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=key,
@@ -175,7 +199,7 @@ def _check(
             "observed": verdict.observed,
             "allowed": verdict.allowed,
             "what to do": verdict.explanation if not verdict.passed else "nothing",
-            "partitions": sorted(set(own["partition"])),
+            "partitions": partitions,
             "evidence": dict(verdict.figures),
         },
     )

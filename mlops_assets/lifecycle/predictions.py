@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.lifecycle.checking import check_spec
 from mlops_assets.lifecycle.describe import asset_key, common
+from mlops_assets.lifecycle.freshness import freshness
 from mlops_assets.lifecycle.log_days import (
     Manifest,
     completeness,
@@ -33,16 +35,17 @@ def build_predictions(project: Project) -> dg.AssetsDefinition:
 
     @dg.asset(
         **common(project, "predictions"),
+        **freshness(project.freshness.predictions),
         partitions_def=days,
         deps=[asset_key(project, "endpoint")],
         kinds={"s3", "parquet"},
         check_specs=[
             # It need not block: what is logged is right, and more of it is worth more.
-            dg.AssetCheckSpec(
+            check_spec(
                 LOG_COMPLETE,
-                asset=key,
+                key,
+                "Every row that the endpoint answered that day is in the prediction log.",
                 partitions_def=days,
-                description="Every row that the endpoint answered that day is in the prediction log.",
             )
         ],
         description=(

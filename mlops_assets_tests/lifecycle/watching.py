@@ -16,8 +16,8 @@ from mlops_assets.lifecycle.lineage import latest
 from mlops_assets.lifecycle.model_columns import as_used
 from mlops_assets.resources.registry import Registry
 from mlops_assets_tests.lifecycle.world import AT_ONCE
-from serving.predictor import Predictor
 from serving.prediction_log.objects import put_rows
+from serving.predictor import Predictor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ class Watch:
         )
 
     def settle(self) -> list[str]:
-        """Tick and execute until nothing is asked for; what was made, as ``stage`` or ``stage[partition]``."""
+        """Tick and execute until nothing is asked for; what was made: ``stage[partition]``."""
         made: list[str] = []
         for _ in range(30):
             requests = self.look()

@@ -191,6 +191,23 @@ def trace(
 
 
 @app.command()
+def why(
+    project: ProjectName,
+    last: Annotated[int, typer.Option("--last", "-n", min=1, help="How many trainings.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Why the project was trained, what came of it, and what the next training waits for."""
+    from mlops_assets.retraining import show
+
+    with _errors():
+        trainings = show.trainings_of(_settings(), _project(project))
+    if as_json:
+        typer.echo(json.dumps(show.as_json(trainings, last), indent=2))
+    else:
+        _console().print(show.picture(_project(project), trainings, last))
+
+
+@app.command()
 def replay(  # noqa: PLR0913 - a command's options
     project: ProjectName,
     policy: Annotated[

@@ -13,6 +13,7 @@ from mlops_assets.project import Project
 from mlops_assets.quality.examples import FEATURES_CHECKS, judge_features
 from mlops_assets.quality.summary import summarize
 from mlops_assets.resources.lake import Lake, frame_hash
+from mlops_assets.retraining.condition import features_condition
 
 
 def build_features(project: Project) -> dg.AssetsDefinition:
@@ -33,6 +34,7 @@ def build_features(project: Project) -> dg.AssetsDefinition:
         ],
         kinds={"pandas", "parquet"},
         code_version=code_version(project.features.build),
+        automation_condition=features_condition(project),
         description=(
             f"What {project.title.lower()} is predicted from, one row for each example, joined from "
             f"{', '.join(s.name for s in project.sources)}. Training and serving derive the model's "

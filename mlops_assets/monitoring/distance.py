@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_EXPECTED = 5.0
-"""Rows expected of a bin in the smaller sample; bins with fewer are tested as one (W. Cochran, 1954)."""
+"""Rows expected of a bin in the smaller sample (W. Cochran, Biometrics 10, 1954), or it is a rare one."""
 
 
 def distance(reference: NDArray[np.int64], window: NDArray[np.int64]) -> float:
@@ -37,22 +37,34 @@ def distance(reference: NDArray[np.int64], window: NDArray[np.int64]) -> float:
 def p_value(reference: NDArray[np.int64], window: NDArray[np.int64]) -> float:
     """How likely rows of one distribution give counts (bins,) that differ this much: a p-value.
 
-    Pearson's chi-square test of homogeneity (1900) on two samples; 1 where one bin holds all.
+    Pearson's chi-square test of homogeneity (1900) on two samples. Bins too rare for it are taken together;
+    if still too rare, that the window has so many of them is tested exactly (binomial), and the smaller of
+    the two p-values counts twice (C. Bonferroni). 1 where one bin holds all.
     """
-    from scipy.special import chdtrc
+    from scipy.special import bdtrc
 
     n, m = int(reference.sum()), int(window.sum())
     if not n or not m:
         return 1.0
-    both = reference + window
-    rare = both * (min(n, m) / (n + m)) < MIN_EXPECTED
+    rare = (reference + window) * (min(n, m) / (n + m)) < MIN_EXPECTED
     counts = np.array([[*x[~rare], x[rare].sum()] for x in (reference, window)], dtype=np.float64)
-    counts = counts[:, counts.sum(axis=0) > 0]
+    together = int(counts[:, -1].sum())
+    if together * (min(n, m) / (n + m)) >= MIN_EXPECTED:
+        return _chi_square(counts)
+    common = _chi_square(counts[:, :-1])
+    if not together:
+        return common
+    return min(1.0, 2 * min(common, float(bdtrc(counts[1, -1] - 1, together, m / (n + m)))))
+
+
+def _chi_square(counts: NDArray[np.float64]) -> float:
+    """``counts``: (2, bins), each bin with rows."""
+    from scipy.special import chdtrc
+
     if counts.shape[1] < 2:
         return 1.0
-    expected = np.outer([n, m], counts.sum(axis=0)) / (n + m)
-    statistic = float(((counts - expected) ** 2 / expected).sum())
-    return float(chdtrc(counts.shape[1] - 1, statistic))
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    return float(chdtrc(counts.shape[1] - 1, ((counts - expected) ** 2 / expected).sum()))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

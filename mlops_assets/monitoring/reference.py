@@ -63,15 +63,16 @@ def make_reference(  # noqa: PLR0913 -- what a reference is made of; all but the
     champion: str,
     training_set: str,
     held_out: str,
+    held_out_times: ArrayLike | None,
     promised: Score | None = None,
-    held_out_times: ArrayLike | None = None,
 ) -> Reference:
     """The reference of ``champion``.
 
     Columns: the model's, after ``Features.transform`` (name -> (rows,); others are ignored). Scores and
     labels: the champion's probabilities and the truth on the held-out partition, (rows,).
-    ``held_out_times``: when each held-out row happened; without it, the held-out partition is taken as one
-    stretch. ``promised``: from the evaluation; None: scored here, resampled by day.
+    ``held_out_times``: when each held-out row happened; None where rows of one day share nothing: the
+    held-out partition is then one stretch. ``promised``: from the evaluation; None: scored here,
+    resampled by day.
     Raises ``ProfileError`` or ``ScoreError`` for what cannot be profiled or scored.
     """
     features = project.features

@@ -137,13 +137,14 @@ class Clock:
         )
         return result.run_id
 
-    def begin(self, *stages: str, by_hand: bool = True) -> dg.DagsterRun:
+    def begin(self, *stages: str, by_hand: bool = True, partition: str = "") -> dg.DagsterRun:
         """A run that makes ``stages`` is under way."""
+        told = {} if by_hand else {AUTOMATION_TAG: "true"}
         return self.instance.create_run_for_job(
             self.defs.resolve_implicit_global_asset_job_def(),
             status=dg.DagsterRunStatus.STARTED,
             asset_selection=frozenset(self.key(stage) for stage in stages),
-            tags={} if by_hand else {AUTOMATION_TAG: "true"},
+            tags={"dagster/partition": partition} if partition else told,
         )
 
     def key(self, stage: str) -> dg.AssetKey:

@@ -120,7 +120,7 @@ class Leakage(Declared):
     ``instance``; ``min_others`` as well.
     """
 
-    max_column_auc: float = Field(default=0.85, gt=0.5, le=1)
+    max_column_auc: float = Field(default=0.8, gt=0.5, le=1)
     max_seen: float = Field(default=0.01, ge=0, le=1)
     max_refused: float = Field(default=0.01, ge=0, le=1)
     max_null_rise: float = Field(default=0.4, gt=0, le=1)

@@ -184,6 +184,70 @@ def migrate() -> None:
 
 
 @app.command()
+def trace(
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="As the endpoint's answer has it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """From an answer back to the model, training set, raw object versions, code and runs it came from."""
+    from mlops_assets.catalog import PROJECTS
+    from mlops_assets.trace import TraceError, as_json_text, follow, tree
+
+    with _errors(TraceError):
+        found = follow(_settings(), PROJECTS, request_id)
+    if as_json:
+        typer.echo(as_json_text(found))
+    else:
+        _console().print(tree(found))
+
+
+@app.command()
+def why(
+    project: ProjectName,
+    last: Annotated[int, typer.Option("--last", "-n", min=1, help="How many trainings.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Why the project was trained, what came of it, and what the next training waits for."""
+    from mlops_assets.retraining import show
+
+    with _errors():
+        trainings = show.trainings_of(_settings(), _project(project))
+    if as_json:
+        typer.echo(json.dumps(show.as_json(trainings, last), indent=2))
+    else:
+        _console().print(show.picture(_project(project), trainings, last))
+
+
+@app.command()
+def replay(  # noqa: PLR0913 - a command's options
+    project: ProjectName,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="declared, drift, growth=0.5,on=performance, a JSON file. Repeat."),
+    ] = None,
+    families: Annotated[str | None, typer.Option(help="Only these, by commas: quicker.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of raw objects; default: sample or lake.")
+    ] = None,
+    months: Annotated[int | None, typer.Option(min=3, help="Only the first so many partitions.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only up to this partition.")] = None,
+    first: Annotated[int | None, typer.Option(min=2, help="Partitions before the first training.")] = None,
+    label_lag: Annotated[int, typer.Option(min=1, help="Partitions until labels arrive.")] = 1,
+    slices: Annotated[int, typer.Option(min=1, help="Judge drift so often in a partition.")] = 4,
+    out: Annotated[Path | None, typer.Option(help="For replay.png and replay.json.")] = None,
+) -> None:
+    """Play the project's whole history through a retraining policy, beside never, always and hindsight."""
+    from mlops_assets.contracts import ContractError
+    from mlops_assets.replay.command import Wanted, run
+    from mlops_assets.replay.history import ReplayError
+
+    chosen = tuple(families.split(",")) if families else ()
+    wanted = Wanted(tuple(policy or ["declared"]), chosen, data, until, months, first, label_lag, slices)
+    settings = _settings()
+    with _errors(ReplayError, ContractError):
+        run(_project(project), settings, wanted, out or settings.state / "replay" / project, _console())
+
+
+@app.command()
 def demo() -> None:
     """Real flights become a served model, and a better one follows. Leaves the platform running."""
     from mlops_assets.demo import run_demo

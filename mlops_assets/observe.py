@@ -9,33 +9,55 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-_ASSETS = """
-query Assets($group: AssetGroupSelector!) {
-  assetNodes(group: $group) {
-    assetKey { path }
-    assetMaterializations(limit: 20) {
-      runId timestamp partition
-      metadataEntries {
-        label
-        ... on TextMetadataEntry { text }
-        ... on JsonMetadataEntry { jsonString }
-        ... on IntMetadataEntry { intRepr }
-        ... on FloatMetadataEntry { floatValue }
-        ... on UrlMetadataEntry { url }
-      }
-    }
-    assetChecksOrError {
-      ... on AssetChecks {
-        checks {
+_METADATA = """metadataEntries {
+    label
+    ... on TextMetadataEntry { text }
+    ... on JsonMetadataEntry { jsonString }
+    ... on IntMetadataEntry { intRepr }
+    ... on FloatMetadataEntry { floatValue }
+    ... on BoolMetadataEntry { boolValue }
+    ... on UrlMetadataEntry { url }
+  }"""
+_ASSETS = f"""
+query Assets($group: AssetGroupSelector!) {{
+  assetNodes(group: $group) {{
+    assetKey {{ path }}
+    assetMaterializations(limit: 20) {{ runId timestamp partition {_METADATA} }}
+    assetChecksOrError {{
+      ... on AssetChecks {{
+        checks {{
           name
-          executionForLatestMaterialization {
-            status timestamp evaluation { success description }
-          }
-        }
-      }
-    }
+          executionForLatestMaterialization {{
+            status timestamp evaluation {{ success description }}
+          }}
+        }}
+      }}
+    }}
+  }}
+}}
+"""
+_MADE = f"""
+query Made($asset: AssetKeyInput!, $limit: Int!) {{
+  assetOrError(assetKey: $asset) {{
+    ... on Asset {{ assetMaterializations(limit: $limit) {{ runId timestamp partition {_METADATA} }} }}
+  }}
+}}
+"""
+_VERDICTS = f"""
+query Verdicts($asset: AssetKeyInput!, $check: String!, $limit: Int!) {{
+  assetCheckExecutions(assetKey: $asset, checkName: $check, limit: $limit) {{
+    runId partition
+    evaluation {{ timestamp success severity description {_METADATA} }}
+  }}
+}}
+"""
+_WORK = """
+runOrError(runId: "%s") {
+  ... on Run {
+    runId status tags { key value }
+    assetMaterializations { timestamp partition assetKey { path } tags { key value } }
   }
 }
 """
@@ -93,6 +115,28 @@ class Asset:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """One evaluation of a check. ``at``: seconds since 1970; ``partition``: None where it has none."""
+
+    at: float
+    passed: bool
+    description: str
+    run_id: str
+    partition: str | None
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run made: (asset's name, partition or "") -> when (seconds since 1970) and tags."""
+
+    run_id: str
+    status: str
+    tags: Mapping[str, str]
+    made: Mapping[tuple[str, str], tuple[float, Mapping[str, str]]]
+
+
+@dataclass(frozen=True)
 class Run:
     """A Dagster run: what it makes, and which steps are under way. Times: seconds since 1970.
 
@@ -131,6 +175,25 @@ class Dagster:
         """Runs created after ``after``, newest first."""
         return [_run(row) for row in self._ask(_RUNS, {"after": after})["runsOrError"]["results"]]
 
+    def made(self, project: str, name: str, limit: int = 1000) -> list[Made]:
+        """The last ``limit`` materializations of one asset, newest first; none for an unknown asset."""
+        key = {"path": [project, *name.split("/")]}
+        found = self._ask(_MADE, {"asset": key, "limit": limit})["assetOrError"]
+        return [_made(row) for row in found.get("assetMaterializations", [])]
+
+    def verdicts(self, project: str, name: str, check: str, limit: int = 1000) -> list[Verdict]:
+        """The last ``limit`` evaluations of a check of one asset, newest first; none while there is none."""
+        asset = {"path": [project, *name.split("/")]}
+        found = self._ask(_VERDICTS, {"asset": asset, "check": check, "limit": limit})
+        return [_verdict(row) for row in found["assetCheckExecutions"] if row["evaluation"]]
+
+    def work(self, run_ids: Collection[str]) -> dict[str, Work]:
+        """What each of the runs made; those that Dagster does not know (any more) are left out."""
+        wanted = sorted(set(run_ids) - {""})
+        asked = "\n".join(f"r{number}: {_WORK % run_id}" for number, run_id in enumerate(wanted))
+        found = self._ask(f"{{ {asked} }}", {}) if wanted else {}
+        return {row["runId"]: _work(row) for row in found.values() if "runId" in row}
+
     def _location(self) -> str:
         query = "{ workspaceOrError { ... on Workspace { locationEntries { name } } } }"
         return str(self._ask(query, {})["workspaceOrError"]["locationEntries"][0]["name"])
@@ -147,17 +210,44 @@ class Dagster:
 
 
 def _asset(node: Mapping[str, Any]) -> Asset:
-    made = tuple(
-        Made(
-            at=float(m["timestamp"]) / 1000,
-            run_id=m["runId"],
-            partition=m["partition"],
-            metadata={e["label"]: _value(e) for e in m["metadataEntries"]},
-        )
-        for m in node["assetMaterializations"]
-    )
+    made = tuple(_made(row) for row in node["assetMaterializations"])
     checks = tuple(_check(c) for c in node["assetChecksOrError"].get("checks", []))
     return Asset("/".join(node["assetKey"]["path"][1:]), made, checks)
+
+
+def _made(row: Mapping[str, Any]) -> Made:
+    return Made(float(row["timestamp"]) / 1000, row["runId"], row["partition"], _metadata(row))
+
+
+def _metadata(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {entry["label"]: _value(entry) for entry in row["metadataEntries"]}
+
+
+def _verdict(row: Mapping[str, Any]) -> Verdict:
+    found = row["evaluation"]
+    return Verdict(
+        at=float(found["timestamp"]),
+        passed=bool(found["success"]),
+        description=found["description"] or "",
+        run_id=row["runId"],
+        partition=row["partition"],
+        metadata=_metadata(found),
+    )
+
+
+def _work(row: Mapping[str, Any]) -> Work:
+    made = {
+        ("/".join(m["assetKey"]["path"][1:]), m["partition"] or ""): (
+            float(m["timestamp"]) / 1000,
+            _tags(m),
+        )
+        for m in row["assetMaterializations"]
+    }
+    return Work(row["runId"], row["status"], _tags(row), made)
+
+
+def _tags(row: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in row["tags"]}
 
 
 def _value(entry: Mapping[str, Any]) -> Any:
@@ -165,7 +255,7 @@ def _value(entry: Mapping[str, Any]) -> Any:
         return json.loads(entry["jsonString"])
     if "intRepr" in entry:
         return int(entry["intRepr"])
-    return next((entry[name] for name in ("text", "floatValue", "url") if name in entry), None)
+    return next((entry[name] for name in ("text", "floatValue", "boolValue", "url") if name in entry), None)
 
 
 def _check(row: Mapping[str, Any]) -> Check:
@@ -179,7 +269,7 @@ def _check(row: Mapping[str, Any]) -> Check:
 
 
 def _run(row: Mapping[str, Any]) -> Run:
-    tags = {tag["key"]: tag["value"] for tag in row["tags"]}
+    tags = _tags(row)
     return Run(
         run_id=row["runId"],
         status=row["status"],

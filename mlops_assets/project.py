@@ -6,6 +6,7 @@ to know of it is said here, once, in its folder under ``projects/``.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -32,6 +33,43 @@ class Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+class Accepted(Declared):
+    """One exception that a person has looked at: ``check`` may fail on ``partition``, because of ``why``.
+
+    ``partition`` is "" for a source without partitions.
+    """
+
+    partition: str
+    check: Literal["volume", "duplicates", "nulls", "ranges"]
+    why: str = Field(min_length=10)
+
+
+class Quality(Declared):
+    """What a source's rows must be beyond its contract (see ``quality`` and ``docs/checks.md``).
+
+    ``rows``: at least and at most, whatever other partitions have. ``rows_to_usual``: at least and at
+    most, as shares of the median of other partitions. ``max_nulls``: column -> largest share of missing
+    values; a column that is not named may not be missing altogether, nor by ``max_null_rise`` (a share
+    of the rows) more than in any other partition. ``medians``: column -> lowest and highest median: what
+    tells degrees Fahrenheit from Celsius. The middle half of a numeric column may be ``max_spread_change``
+    times as wide as usual, or as narrow. What compares with other partitions needs ``min_others`` of them.
+    """
+
+    rows: tuple[int, int] | None = None
+    rows_to_usual: tuple[float, float] = (0.65, 1.5)
+    max_nulls: Mapping[str, float] = Field(default_factory=dict)
+    max_null_rise: float = Field(default=0.25, gt=0, le=1)
+    medians: Mapping[str, tuple[float, float]] = Field(default_factory=dict)
+    max_spread_change: float = Field(default=4.0, gt=1)
+    min_others: int = Field(default=2, ge=1)
+    accepted: tuple[Accepted, ...] = ()
+
+    def why_accepted(self, check: str, partition: str | None) -> str:
+        """Why ``check`` may fail on ``partition``; "" if it may not."""
+        of = (a.why for a in self.accepted if a.check == check and a.partition == (partition or ""))
+        return next(of, "")
+
+
 class Source(Declared):
     """One stream of raw objects.
 
@@ -43,6 +81,22 @@ class Source(Declared):
     pattern: str
     contract: Contract
     description: str
+    quality: Quality = Quality()
+
+    @model_validator(mode="after")
+    def _quality_names_columns(self) -> Source:
+        known = {c.name: c for c in self.contract.columns}
+        for name in (*self.quality.max_nulls, *self.quality.medians):
+            if name not in known:
+                raise ValueError(
+                    f"source {self.name}: quality names {name!r}, which is no column of its contract"
+                )
+        for name in self.quality.medians:
+            if known[name].type not in ("integer", "number"):
+                raise ValueError(
+                    f"source {self.name}: {name!r} has no median, its type is {known[name].type}"
+                )
+        return self
 
     @property
     def partitioned(self) -> bool:
@@ -57,6 +111,22 @@ class Source(Declared):
         before, mark, after = f"{project}/{self.pattern}".partition("{partition}")
         found = re.fullmatch(f"{re.escape(before)}{'([^/]+)' if mark else '()'}{re.escape(after)}", key)
         return found.group(1) if found else None
+
+
+class Leakage(Declared):
+    """What no honest features have (see ``quality.leakage``, ``quality.skew`` and ``docs/checks.md``).
+
+    ``max_column_auc``: the ROC AUC that one column reaches alone, at most. ``max_seen``: share of the
+    held-out rows that are among the training rows, at most. ``max_refused``: share of the rows that the
+    endpoint would refuse as a request, at most. ``max_null_rise``: as in ``Quality``, for the fields of
+    ``instance``; ``min_others`` as well.
+    """
+
+    max_column_auc: float = Field(default=0.8, gt=0.5, le=1)
+    max_seen: float = Field(default=0.01, ge=0, le=1)
+    max_refused: float = Field(default=0.01, ge=0, le=1)
+    max_null_rise: float = Field(default=0.4, gt=0, le=1)
+    min_others: int = Field(default=2, ge=1)
 
 
 class Features(Declared):
@@ -82,6 +152,7 @@ class Features(Declared):
     entity: tuple[str, ...] = ()
     event_time: str | None = None
     slices: tuple[str, ...] = ()
+    leakage: Leakage = Leakage()
 
     @property
     def instance_fields(self) -> tuple[str, ...]:
@@ -125,11 +196,11 @@ class Drift(Declared):
 
     The window is the last ``window_rows`` predictions, judged from ``min_rows`` on. A column has drifted
     if its movement is significant at ``false_alarm_rate`` (for all columns together) and its
-    Jensen-Shannon distance from the reference is above ``min_distance`` and above ``usual_movement``
-    times the distance that the champion's own held-out partition had from its training set: what the
+    Jensen-Shannon distance from the training set is above ``min_distance`` and above ``usual_movement``
+    times the distance that as many days of the champion's own held-out partition had on average: what the
     gate saw it cope with. The features have drifted when more than ``max_drifted_share`` of the columns
-    have; the scores, when they are farther than ``max_score_distance`` from those on the held-out
-    partition.
+    have. The scores have when their movement is significant and farther from those on the held-out
+    partition than ``max_score_distance`` and than is usual there.
     """
 
     window_rows: int = Field(default=20_000, ge=100)
@@ -137,7 +208,7 @@ class Drift(Declared):
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=0.5)
     min_distance: float = Field(default=0.1, gt=0, lt=1)
     usual_movement: float = Field(default=1.25, ge=1)
-    max_drifted_share: float = Field(default=0.2, ge=0, lt=1)
+    max_drifted_share: float = Field(default=0.25, ge=0, lt=1)
     max_score_distance: float = Field(default=0.2, gt=0, lt=1)
 
 
@@ -158,7 +229,10 @@ class Retraining(Declared):
 
     ``on``: failing checks and changes that are causes. New data alone is one when the labelled rows have
     grown by the share ``growth`` since the last training (None: never). None of them counts with fewer
-    than ``min_new_rows`` labelled rows that the last training did not have, but for new code.
+    than ``min_new_rows`` labelled rows that the last training did not have, but for new code. Drift
+    counts from a growth by ``min_growth`` on: it does not say that answers got worse, and a training on
+    nearly the same rows makes nearly the same model. Freshness does not: it sees to it that in the end
+    every row is trained on.
     Two trainings are at least ``cool_down`` apart, and there are at most ``trainings_per_day``.
     """
 
@@ -169,9 +243,17 @@ class Retraining(Declared):
         "code",
     )
     growth: float | None = Field(default=0.3, gt=0)
+    min_growth: float = Field(default=0.0, ge=0)
     min_new_rows: int = Field(default=1, ge=1)
     cool_down: timedelta = timedelta(hours=1)
     trainings_per_day: int = Field(default=4, ge=1)
+
+    def needed_rows(self, cause: str, seen_rows: int) -> int:
+        """How many new labelled rows ``cause`` needs on top of ``seen_rows``."""
+        if cause in ("first", "code"):
+            return 0
+        grown = math.ceil(self.min_growth * seen_rows) if cause == "drift" else 0
+        return max(self.min_new_rows, grown)
 
 
 class Freshness(Declared):

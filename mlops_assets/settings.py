@@ -70,8 +70,16 @@ class Settings(BaseSettings):
     endpoint_api_key: SecretStr | None = None
     endpoint_poll_seconds: float = Field(default=0.5, gt=0)
 
+    prediction_log: Literal["on", "off"] = "on"
+    prediction_log_max_bytes: int = Field(default=2 * 1024**3, ge=256 * 1024)
+    prediction_log_at_bound: Literal["refuse", "drop_oldest", "unlogged"] = "refuse"
+    prediction_log_segment_bytes: int = Field(default=16 * 1024**2, ge=4096, le=256 * 1024**2)
+    prediction_log_segment_seconds: float = Field(default=5.0, gt=0, le=600)
+    prediction_log_sync: bool = False
+
     sensor_interval_seconds: int = Field(default=1, ge=1)
     automation_interval_seconds: int = Field(default=1, ge=1)
+    watch_interval_seconds: int = Field(default=10, ge=1)
 
     start_timeout_seconds: float = Field(default=180.0, gt=0)
 

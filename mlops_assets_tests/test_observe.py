@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlops_assets.demo_outcome import SENSOR_SECONDS, SETTLE_SECONDS, failed_checks, given_up, outcome
-from mlops_assets.demo_show import program
+from mlops_assets.demo.outcome import SENSOR_SECONDS, SETTLE_SECONDS, failed_checks, given_up, outcome
+from mlops_assets.demo.show import program
 from mlops_assets.observe import Asset, Check, Made, Run, _asset, _run
 
 if TYPE_CHECKING:

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from serving.holder import Holder, Served
+    from serving.prediction_log.status import LogStatus
     from serving.predictor import Predicted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that was decoded."""
+    """A request that was decoded; ``frame``: as it came, for the prediction log."""
 
     number: int
     request_id: str
     rows: Sequence[msgspec.Struct]
+    frame: bytes
 
 
 @dataclass(frozen=True)
@@ -80,5 +82,8 @@ def frame(number: int, status: int, rows: int, body: bytes) -> bytes:
 
 
 def status_frame(holder: Holder) -> bytes:
-    body = msgspec.json.encode(holder.status)
-    return frames.ANSWER.pack(len(body), 0, frames.STATUS, 0) + body
+    return frame(0, frames.STATUS, 0, msgspec.json.encode(holder.status))
+
+
+def log_frame(status: LogStatus) -> bytes:
+    return frame(0, frames.LOG, 0, msgspec.json.encode(status))

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.project import Project
 from mlops_assets.settings import get_settings
+from serving.prediction_log.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_ROWS = 1000
-"""Rows in one request."""
-
-MAX_BODY = 4 * 1024 * 1024
-"""Bytes of one request's body."""
+    from mlops_assets.settings import Settings
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -36,6 +33,7 @@ class Config:
 
     ``answer_seconds``: how long a request waits for its answer, a restart of the model's process
     included. ``drain_seconds``: how long a stopping server waits for requests in flight.
+    ``log``: the prediction log's limits; None: nothing is logged.
     """
 
     project: str
@@ -47,6 +45,12 @@ class Config:
     api_key: str | None = field(default=None, repr=False)
     answer_seconds: float = 15.0
     drain_seconds: float = 20.0
+    log: Limits | None = None
+
+    @property
+    def log_folder(self) -> Path:
+        """Where answers lie until they are shipped."""
+        return self.store / "log"
 
     def __post_init__(self) -> None:
         if not 1024 <= self.port <= 65535:
@@ -94,6 +98,19 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
         store=(given.store or settings.state / "endpoints" / project.name).expanduser().resolve(),
         poll_seconds=given.poll_seconds or settings.endpoint_poll_seconds,
         api_key=key.get_secret_value() if key is not None else None,
+        log=_limits(settings),
+    )
+
+
+def _limits(settings: Settings) -> Limits | None:
+    if settings.prediction_log == "off":
+        return None
+    return Limits(
+        max_bytes=settings.prediction_log_max_bytes,
+        at_bound=settings.prediction_log_at_bound,
+        segment_bytes=settings.prediction_log_segment_bytes,
+        segment_seconds=settings.prediction_log_segment_seconds,
+        sync=settings.prediction_log_sync,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import msgspec
 
 from serving import fields
-from serving.config import MAX_ROWS
+from serving.bounds import MAX_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

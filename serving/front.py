@@ -5,20 +5,21 @@ No framework stands in this path; everything else goes on to LitServe's FastAPI 
 
 from __future__ import annotations
 
-import hmac
-import re
-import uuid
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any
 
-from serving.config import MAX_BODY
+from serving import frames
+from serving.bounds import MAX_BODY
 from serving.decoding import RequestError, error_body
+from serving.request_id import request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
+    from serving.keys import Key
     from serving.link import Link
     from serving.metrics import Metrics
+    from serving.prediction_log.answered import AnsweredCounts
 
     Scope = dict[str, Any]
     Message = dict[str, Any]
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH = "/predict"
-_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,32}")
 _TYPE = (b"content-type", b"application/json")
 _HEADERS = {
     401: (b"www-authenticate", b"Bearer"),
@@ -39,11 +39,15 @@ _HEADERS = {
 class Front:
     """The outermost ASGI app."""
 
-    def __init__(self, app: App, link: Link, metrics: Metrics, api_key: str | None) -> None:
+    def __init__(
+        self, app: App, link: Link, metrics: Metrics, key: Key, counts: AnsweredCounts | None
+    ) -> None:
+        """``counts``: where answers are counted, by which the prediction log is held complete."""
         self._app = app
         self._link = link
         self._metrics = metrics
-        self._key = api_key.encode() if api_key else None
+        self._key = key
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == PATH:
@@ -53,43 +57,32 @@ class Front:
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
+        arrived = time_ns() // 1000
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        request_id = _request_id(headers)
+        name = request_id(headers, arrived)
         try:
             self._admit(scope["method"], headers)
-            status, rows, answer = await self._link.ask(request_id, await _body(receive))
+            status, rows, answer = await self._link.ask(name, await _body(receive), arrived)
         except RequestError as error:
             status, rows = error.status, 0
-            answer = error_body(str(error), request_id.decode(), error.row, error.field)
+            answer = error_body(str(error), name.decode(), error.row, error.field)
         except ConnectionResetError:  # the client went away: nobody is there to be answered
             return
-        head = [_TYPE, (b"content-length", b"%d" % len(answer)), (b"x-request-id", request_id)]
+        unlogged, status = status & frames.UNLOGGED, status & ~frames.UNLOGGED
+        head = [_TYPE, (b"content-length", b"%d" % len(answer)), (b"x-request-id", name)]
         if status in _HEADERS:
             head.append(_HEADERS[status])
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": answer})
         self._metrics.answered(status, rows, perf_counter() - started)
+        if status == 200 and self._counts is not None:
+            self._counts.add(arrived, rows, unlogged=bool(unlogged))
 
-    def _admit(self, method: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def _admit(self, method: str, headers: list[tuple[bytes, bytes]]) -> None:
         """Raise ``RequestError`` (405, 401) unless it is a POST that carries the key, if there is one."""
         if method != "POST":
             raise RequestError(405, f"{PATH} takes POST")
-        if self._key is None:
-            return
-        for name, value in headers:
-            given = value if name == b"x-api-key" else None
-            if name == b"authorization" and value[:7].lower() == b"bearer ":
-                given = value[7:].strip()
-            if given is not None and hmac.compare_digest(given, self._key):
-                return
-        raise RequestError(401, "send the API key as X-API-Key, or as Authorization: Bearer")
-
-
-def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    for name, value in headers:
-        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
-            return value
-    return uuid.uuid4().hex.encode()
+        self._key.check(headers)
 
 
 async def _body(receive: Receive) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +13,7 @@ import msgspec
 from serving import frames
 from serving.decoding import RequestError
 from serving.holder import Status
+from serving.prediction_log.status import LogStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,13 +27,14 @@ MOST_BYTES = 256 * 1024 * 1024
 
 logger = logging.getLogger(__name__)
 Answered = tuple[int, int, bytes]
-"""HTTP status, rows answered, body."""
+"""HTTP status (and ``frames.UNLOGGED``), rows answered, body."""
 
 
 @dataclass(slots=True)
 class _Waiting:
     future: asyncio.Future[Answered]
-    frame: bytes
+    head: frames.AskHead
+    body: bytes
     deadline: float
     sent: int = 0
 
@@ -50,6 +53,12 @@ class Link:
         self._tasks: list[asyncio.Task[None]] = []
         self.status: Status | None = None
         """What the model's process last said; None while there is no such process."""
+        self.log = LogStatus()
+        """What it last said of the prediction log."""
+        self.dropped_rows = 0
+        """Rows that the prediction log dropped at its bound, since the start."""
+        self.server = secrets.token_bytes(8)
+        """This process's own id: with a request's number it names the request for ever."""
 
     def start(self) -> None:
         """Connect in the background, and again whenever the connection is lost."""
@@ -66,19 +75,19 @@ class Link:
     def in_flight(self) -> int:
         return len(self._waiting)
 
-    def ask(self, request_id: bytes, body: bytes) -> asyncio.Future[Answered]:
-        """The answer to ``body``, when it comes.
+    def ask(self, request_id: bytes, body: bytes, arrived: int) -> asyncio.Future[Answered]:
+        """The answer to ``body``, when it comes; ``arrived``: microseconds since 1970.
 
         Raises ``RequestError`` (503) if too many wait already; the future raises it if none comes in time.
         """
         if len(self._waiting) >= MOST_WAITING or self._bytes + len(body) > MOST_BYTES:
             raise RequestError(503, f"{len(self._waiting)} requests are waiting already; try again later")
         self._number += 1
-        frame = frames.ASK.pack(len(body), self._number, request_id) + body
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(loop.create_future(), frame, loop.time() + self._answer_seconds)
+        head = frames.AskHead(self._number, request_id, self.server, arrived, 0)
+        waiting = _Waiting(loop.create_future(), head, body, loop.time() + self._answer_seconds)
         self._waiting[self._number] = waiting
-        self._bytes += len(frame)
+        self._bytes += len(body)
         if self._wire is not None:
             self._send(waiting, loop)
         return waiting.future
@@ -87,7 +96,8 @@ class Link:
         waiting.sent += 1
         if not self._outbox:
             loop.call_soon(self._flush)
-        self._outbox.append(waiting.frame)
+        head = frames.ASK.pack(len(waiting.body), *waiting.head[:4], waiting.sent)
+        self._outbox.append(head + waiting.body)
 
     def _flush(self) -> None:
         if self._wire is not None and self._outbox:
@@ -109,6 +119,7 @@ class Link:
         self._wire = None
         self._outbox.clear()
         self.status = None
+        self.log = LogStatus()  # the next model's process finds out by itself
 
     def received(self, wire: asyncio.Transport, number: int, status: int, rows: int, body: bytes) -> None:
         """One frame of the model's process."""
@@ -117,13 +128,17 @@ class Link:
             if self._wire is None:
                 self.connected(wire)
             return
+        if status == frames.LOG:
+            self.log = msgspec.json.decode(body, type=LogStatus)
+            self.dropped_rows += self.log.dropped_rows
+            return
         self._finish(number, (status, rows, body))
 
     def _finish(self, number: int, outcome: Answered | RequestError) -> None:
         waiting = self._waiting.pop(number, None)
         if waiting is None:
             return
-        self._bytes -= len(waiting.frame)
+        self._bytes -= len(waiting.body)
         if waiting.future.done():  # the client went away
             return
         if isinstance(outcome, RequestError):

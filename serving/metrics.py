@@ -16,9 +16,17 @@ from prometheus_client import (
 
 if TYPE_CHECKING:
     from serving.holder import Status
+    from serving.prediction_log.view import LogFigures
     from serving.store import RegistryNote
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+_LOG_ROWS = {
+    "": "Rows answered that are in the prediction log",
+    "shipped": "Rows of the prediction log that were brought to the object store",
+    "dropped": "Rows of the prediction log that were dropped at its bound",
+    "unlogged": "Rows answered without a log, at its bound",
+}
 
 
 class Metrics:
@@ -51,6 +59,18 @@ class Metrics:
             "endpoint_refused_versions", "Versions that the alias named and the endpoint refused"
         )
         self._registry_up = self._gauge("endpoint_registry_up", "1 if the registry and its store answer")
+        self._log_counters = {
+            what: self._counter(f"endpoint_log_{what}_rows" if what else "endpoint_log_rows", says).labels(
+                project
+            )
+            for what, says in _LOG_ROWS.items()
+        }
+        self._log_known = dict.fromkeys(_LOG_ROWS, 0)
+        self._log_bytes = self._gauge("endpoint_log_spool_bytes", "Bytes of the log that are not shipped yet")
+        self._log_oldest = self._gauge(
+            "endpoint_log_spool_oldest_seconds", "Since the oldest of them was begun; 0 if there are none"
+        )
+        self._shipper_up = self._gauge("endpoint_log_shipper_up", "1 if the log's shipper runs and can ship")
         self._ok = self._requests.labels(project, "200")
         for side in (
             "client",
@@ -73,6 +93,21 @@ class Metrics:
             return
         self._requests.labels(self._project, str(status)).inc()
         self._errors.labels(self._project, "server" if status >= 500 else "client").inc()
+
+    def logged(self, figures: LogFigures, dropped_rows: int) -> None:
+        """Take in how the prediction log is."""
+        found = {
+            "": figures.rows - figures.unlogged_rows,
+            "shipped": figures.note.shipped_rows if figures.note else 0,
+            "dropped": dropped_rows,
+            "unlogged": figures.unlogged_rows,
+        }
+        for what, rows in found.items():
+            self._log_counters[what].inc(max(rows - self._log_known[what], 0))
+            self._log_known[what] = max(rows, self._log_known[what])
+        self._log_bytes.labels(self._project).set(figures.size.bytes)
+        self._log_oldest.labels(self._project).set(figures.waiting_seconds or 0)
+        self._shipper_up.labels(self._project).set(figures.shipper_up)
 
     def page(
         self, status: Status | None, registry: RegistryNote | None, in_flight: int, trained: float

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from serving.config import MAX_BODY, MAX_ROWS
+from serving.bounds import MAX_BODY, MAX_ROWS
 
 if TYPE_CHECKING:
     from mlops_assets.project import Project
@@ -19,7 +19,8 @@ _ERRORS = {
     "422": f"JSON that does not fit: an unknown or missing field, a wrong type, not a number, "
     f"no rows, or more than {MAX_ROWS:,}. `row` (from 0) and `field` say where.",
     "500": "The model failed on these rows.",
-    "503": "No model is loaded yet, its process does not answer, or too many requests wait.",
+    "503": "No model is loaded yet, its process does not answer, too many requests wait, or the prediction "
+    "log is full.",
 }
 
 
@@ -45,14 +46,18 @@ def document(project: Project, *, key_required: bool) -> dict[str, Any]:
             **{code: {"description": says, "content": _json("Error")} for code, says in _ERRORS.items()},
         },
     }
+    look_up = _look_up()
     if key_required:
-        predict["security"] = [{"ApiKey": []}, {"Bearer": []}]
+        predict["security"] = look_up["security"] = [{"ApiKey": []}, {"Bearer": []}]
     return {
         "openapi": "3.1.0",
         "info": {"title": project.title, "description": project.description, "version": "1"},
         "paths": {
             "/predict": {"post": predict},
-            "/health": {"get": _get("Ready when a model is loaded; needs no key", "Health", "503")},
+            "/predictions/{request_id}": {"get": look_up},
+            "/health": {
+                "get": _get("Ready when a model is loaded and answers can be logged", "Health", "503")
+            },
             "/info": {"get": _get("The model in use: version, training set, when loaded", "Info", "503")},
             "/metrics": {
                 "get": {
@@ -131,6 +136,34 @@ def _schemas(project: Project) -> dict[str, Any]:
             "request_id": {"type": "string"},
         },
     }
+    logged = {
+        "row": {"type": "integer", "description": "Its place in the request, from 0."},
+        "time": {"type": "string", "format": "date-time", "description": "When the request arrived, UTC."},
+        "version": {"type": "string"},
+        "training_set": {"type": "string"},
+        "received": {"type": "object", "description": "The fields of the instance."},
+        "used": {
+            "type": "object",
+            "description": "The columns that the model was given; null: not known to it, or missing.",
+        },
+        "probability": probability,
+        "label": {
+            "type": "boolean",
+            "description": f"Whether it was answered as {project.endpoint.positive}.",
+        },
+        "unknown": {"type": "array", "items": {"type": "string"}},
+        "latency_seconds": {"type": "number", "description": "From arrival to being logged."},
+        "answer_id": {"type": "string", "description": "Tells requests apart that carry the same id."},
+    }
+    schemas["Logged"] = {"type": "object", "required": [*logged], "properties": logged}
+    schemas["LoggedRequest"] = {
+        "type": "object",
+        "required": ["request_id", "predictions"],
+        "properties": {
+            "request_id": {"type": "string"},
+            "predictions": {"type": "array", "items": {"$ref": _REF.format(name="Logged")}},
+        },
+    }
     schemas["Error"] = {
         "type": "object",
         "required": ["error", "request_id"],
@@ -153,6 +186,34 @@ def _json(schema: str, example: Any = None) -> dict[str, Any]:
 
 def _example(project: Project) -> dict[str, Any] | None:
     return {"instances": [dict(project.endpoint.example)]} if project.endpoint.example else None
+
+
+def _look_up() -> dict[str, Any]:
+    """``GET /predictions/{request_id}``."""
+    errors = {
+        "401": "The API key is missing or wrong (only where the server has one).",
+        "404": "No such request is in the prediction log.",
+        "422": "`day` is no date.",
+        "503": "The log cannot be read now.",
+    }
+    return {
+        "summary": "What was logged of a request: features as received and as used, score, model version",
+        "operationId": "logged",
+        "parameters": [
+            {"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}},
+            {
+                "name": "day",
+                "in": "query",
+                "required": False,
+                "description": "The day of the request (UTC): for an old one whose id was the client's own.",
+                "schema": {"type": "string", "format": "date"},
+            },
+        ],
+        "responses": {
+            "200": {"description": "Its rows, in order.", "content": _json("LoggedRequest")},
+            **{code: {"description": says, "content": _json("Error")} for code, says in errors.items()},
+        },
+    }
 
 
 def _get(summary: str, schema: str, not_ready: str) -> dict[str, Any]:

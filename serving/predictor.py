@@ -35,10 +35,14 @@ class ProofError(RuntimeError):
 
 @dataclass(frozen=True)
 class Predicted:
-    """``probability`` float64 (rows,); ``unknown``: categorical column -> bool (rows,), value never seen."""
+    """``probability`` float64 (rows,); ``unknown``: categorical column -> bool (rows,), value never seen.
+
+    ``x``: float32 (rows, columns), what the graph was given.
+    """
 
     probability: NDArray[np.float64]
     unknown: Mapping[str, NDArray[np.bool_]]
+    x: NDArray[np.float32]
 
 
 class Predictor:
@@ -78,7 +82,7 @@ class Predictor:
         """As ``predict``, for columns that ``fields.Columns`` made: their types are known to be right."""
         x, unknown = self._encoding.encode(self.project.features.transform(columns))
         (probability,) = self._session.run([OUTPUT], {INPUT: x})
-        return Predicted(probability.astype(np.float64).reshape(-1), unknown)
+        return Predicted(probability.astype(np.float64).reshape(-1), unknown, x)
 
     def predict_frame(self, frame: pd.DataFrame) -> Predicted:
         """Predict for each row of ``frame``, which has the instance's fields among its columns."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from serving.holder import Refusal
+from serving.prediction_log.view import LogHealth
 
 if TYPE_CHECKING:
     from mlops_assets.project import Project
@@ -29,13 +30,17 @@ class RegistryHealth(msgspec.Struct, kw_only=True):
 
 
 class Health(msgspec.Struct, kw_only=True):
-    """``degraded``: answers, but not with the champion, or without sight of the registry."""
+    """``degraded``: answers, but not with the champion, without sight of the registry, or ``log`` is not ok.
+
+    ``log``: the prediction log; null where it is switched off.
+    """
 
     status: Literal["ok", "degraded", "starting"]
     project: str
     version: str | None
     refused: list[Refusal]
     registry: RegistryHealth
+    log: LogHealth | None = None
 
 
 class Info(msgspec.Struct, kw_only=True):
@@ -57,19 +62,23 @@ class Info(msgspec.Struct, kw_only=True):
     source: str | None = None
 
 
-def health(project: Project, status: Status | None, note: RegistryNote | None) -> Health:
+def health(
+    project: Project, status: Status | None, note: RegistryNote | None, log: LogHealth | None
+) -> Health:
     """How the endpoint is, from what its model's process and its follower last said."""
     model = status.model if status else None
     refused = status.refused if status else []
     registry = _registry(note)
     behind = registry.champion is not None and model is not None and registry.champion != model.version
-    well = registry.up and not refused and not behind
+    logged = log is None or log.status == "ok"
+    well = registry.up and not refused and not behind and logged
     return Health(
         status="starting" if model is None else ("ok" if well else "degraded"),
         project=project.name,
         version=model.version if model else None,
         refused=refused,
         registry=registry,
+        log=log,
     )
 
 

@@ -2,7 +2,8 @@
 
 main      LitServer.run: starts, watches and ends the others; the champion's follower in a thread
 API       uvicorn: HTTP, metrics; hands bodies to the model's process in batches
-model     LitServe's inference worker: decodes, predicts, encodes
+model     LitServe's inference worker: decodes, predicts, logs, encodes
+shipper   brings the prediction log from the disk to the object store; looks up what was logged
 manager   LitServe's shared state
 """
 
@@ -20,9 +21,13 @@ import litserve as ls
 
 from serving.follower import Follower
 from serving.front import PATH, Front
+from serving.keys import Key
 from serving.lifeline import close_sockets_on, die_with
 from serving.link import Link
 from serving.metrics import Metrics
+from serving.prediction_log.spool import Spool
+from serving.prediction_log.supervise import Supervisor
+from serving.prediction_log.view import LogView
 from serving.routes import Routes
 from serving.worker import EndpointAPI
 
@@ -52,6 +57,8 @@ class EndpointServer(ls.LitServer):  # type: ignore[misc]
         self.draining = False
         self.failed = False
         self._link = Link(address, config.answer_seconds)
+        spool = Spool(config.log_folder)
+        spool.prepare()
         super().__init__(
             EndpointAPI(config, address),
             accelerator="cpu",
@@ -63,13 +70,16 @@ class EndpointServer(ls.LitServer):  # type: ignore[misc]
         self.monitor_internal = LOOK_SECONDS
         self.uvicorn_graceful_timeout = config.drain_seconds
         self._follower = Follower(config.registry, project.name, store, config.poll_seconds)
+        self._supervisor = Supervisor(config, address.parent) if config.log else None
+        log = LogView(spool, self._link.server, self._supervisor.address) if self._supervisor else None
         metrics = Metrics(project.name)
-        routes = Routes(project, self._link, metrics, store, key=config.api_key is not None)
+        key = Key(config.api_key)
+        routes = Routes(project, self._link, metrics, store, key, log)
         kept = [route for route in self.app.router.routes if getattr(route, "path", None) not in OURS]
         self.app.router.routes[:] = [*routes.routes(), *kept]
         # Starlette calls whatever stands here: /predict is answered before any middleware is asked.
         self.app.middleware_stack = Front(
-            self.app.build_middleware_stack(), self._link, metrics, config.api_key
+            self.app.build_middleware_stack(), self._link, metrics, key, log.counts if log else None
         )
 
     @asynccontextmanager
@@ -104,6 +114,8 @@ class EndpointServer(ls.LitServer):  # type: ignore[misc]
                 listening.close()
         # Only now, since a process that has threads must not be forked.
         self._follower.start()
+        if self._supervisor is not None:
+            self._supervisor.start()
         threading.Thread(target=self._watch, args=(list(workers.values()),), daemon=True).start()
         return workers
 
@@ -122,9 +134,22 @@ class EndpointServer(ls.LitServer):  # type: ignore[misc]
             return self.inference_workers[worker_id]
         return super().launch_single_inference_worker(lit_api, worker_id)
 
-    def _perform_graceful_shutdown(self, *args: Any, **kwargs: Any) -> None:
+    def _perform_graceful_shutdown(self, manager: Any, *args: Any, **kwargs: Any) -> None:
         self.draining = True
-        super()._perform_graceful_shutdown(*args, **kwargs)
+        super()._perform_graceful_shutdown(_Last(manager, self._supervisor), *args, **kwargs)
+
+
+class _Last:
+    """LitServe's manager, ended after the shipper has shipped the rest: LitServe's threads need it."""
+
+    def __init__(self, manager: Any, supervisor: Supervisor | None) -> None:
+        self._manager = manager
+        self._supervisor = supervisor
+
+    def shutdown(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.stop()
+        self._manager.shutdown()
 
 
 @contextmanager

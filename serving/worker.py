@@ -13,13 +13,15 @@ from litserve.callbacks import EventTypes
 from litserve.loops import LitLoop
 
 from serving import frames
-from serving.answers import Answer, Asked, frame, refuse, row_type, split, status_frame
+from serving.answers import Answer, Asked, frame, log_frame, refuse, row_type, split, status_frame
 from serving.channel import Channel
 from serving.config import LOG_FORMAT, load_project
 from serving.decoding import RequestDecoder, RequestError, misfit_column
 from serving.fields import Columns
 from serving.holder import Holder, Served
 from serving.lifeline import die_with
+from serving.prediction_log.spool import Spool
+from serving.prediction_log.writer import LogWriter
 from serving.store import Store
 
 if TYPE_CHECKING:
@@ -69,11 +71,21 @@ class EndpointAPI(ls.LitAPI):  # type: ignore[misc]
         self.channel = Channel(self.address)
         self.large = ThreadPoolExecutor(1, thread_name_prefix="large")
         sys.setswitchinterval(SWITCH_SECONDS)
+        self.log: LogWriter | None = None
+        if self.config.log is not None:
+            spool = Spool(self.config.log_folder)
+            self.log = LogWriter(spool, self.config.log, lambda status: self.channel.send(log_frame(status)))
+            self.log.start()
         self.holder = Holder(Store(self.config.store), project, changed=self._tell)
         self.holder.start()
 
     def _tell(self) -> None:
         self.channel.send(status_frame(self.holder))
+
+    def first_words(self) -> bytes:
+        """What a new connection of the API process is told."""
+        log = log_frame(self.log.status) if self.log is not None else b""
+        return status_frame(self.holder) + log
 
     def decode_request(self, request: bytes, **_: Any) -> Sequence[msgspec.Struct]:
         """The rows of a body; raises ``RequestError``."""
@@ -103,8 +115,8 @@ class BatchLoop(LitLoop):  # type: ignore[misc]
     ) -> None:
         """Serve one connection of the API process, to its end."""
         del device, worker_id, request_queue, transport, workers_setup_status
-        peer = lit_api.channel.accept(status_frame(lit_api.holder))
-        reader = frames.FrameReader(frames.ASK)
+        peer = lit_api.channel.accept(lit_api.first_words())
+        reader = frames.FrameReader(frames.ASK, whole=True)
         try:
             while data := peer.recv(READ_BYTES):
                 self._answer_all(lit_api, reader, data, callback_runner)
@@ -119,10 +131,10 @@ class BatchLoop(LitLoop):  # type: ignore[misc]
         batch: list[Asked] = []
         done: list[bytes] = []
         rows = 0
-        for (number, request_id), body in reader.feed(data):
+        for (number, request_id, *_), whole in reader.feed(data):
             name = request_id.rstrip(b"\0").decode("ascii")  # type: ignore[attr-defined]
             try:
-                asked = Asked(number, name, api.decode_request(body))
+                asked = Asked(number, name, api.decode_request(whole[frames.ASK.size :]), whole)
             except RequestError as error:
                 done.append(refuse(number, name, error))
                 continue
@@ -146,11 +158,11 @@ class BatchLoop(LitLoop):  # type: ignore[misc]
 
 
 def answer(api: EndpointAPI, batch: Sequence[Asked], callbacks: CallbackRunner) -> list[bytes]:
-    """The frames that answer ``batch``, all by the version that is in use now."""
+    """The frames that answer ``batch``, all by the version that is in use now; by then they are logged."""
     served = api.holder.current
     if served is None:
         error = RequestError(503, "no model is loaded yet: there is no champion, or it cannot be reached")
-        return [refuse(asked.number, asked.request_id, error) for asked in batch]
+        return _refuse_all(batch, error)
     rows = batch[0].rows if len(batch) == 1 else [row for asked in batch for row in asked.rows]
     try:
         callbacks.trigger_event(EventTypes.BEFORE_PREDICT.value, lit_api=api)
@@ -160,10 +172,20 @@ def answer(api: EndpointAPI, batch: Sequence[Asked], callbacks: CallbackRunner) 
         if len(batch) > 1:  # one request's rows must not fail the others'
             return [frame for asked in batch for frame in answer(api, [asked], callbacks)]
         return [refuse(batch[0].number, batch[0].request_id, _failure(api, rows, error))]
+    status = 200
+    if api.log is not None:
+        try:
+            status += 0 if api.log.record(served, batch, predicted) else frames.UNLOGGED
+        except RequestError as error:
+            return _refuse_all(batch, error)
     return [
-        frame(asked.number, 200, len(asked.rows), api.encode_response(part))
+        frame(asked.number, status, len(asked.rows), api.encode_response(part))
         for asked, part in zip(batch, split(served, predicted, batch, api.row), strict=True)
     ]
+
+
+def _refuse_all(batch: Sequence[Asked], error: RequestError) -> list[bytes]:
+    return [refuse(asked.number, asked.request_id, error) for asked in batch]
 
 
 def _failure(api: EndpointAPI, rows: Sequence[msgspec.Struct], error: Exception) -> RequestError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import sqlalchemy as sa
 
+from mlops_assets.lifecycle.checking import declared
 from mlops_assets.lifecycle.describe import asset_key
 from mlops_assets.resources.tables import Tables, object_versions
 
@@ -47,11 +48,18 @@ class Unplaced:
         first = "\n".join(f"- {key}: {why}" for key, _, why in self.shown[:5])
         more = f"\n- and {self.count - 5} more." if self.count > 5 else ""
         objects = "1 object was" if self.count == 1 else f"{self.count} objects were"
+        seen = f"{objects} not read, because of the name:\n{first}{more}"
         return {
             "passed": False,
             "severity": dg.AssetCheckSeverity.ERROR,
-            "description": f"{objects} not read, because of the name:\n{first}{more}",
-            "metadata": {"objects": self.count, "where": dg.MetadataValue.table(rows)},
+            "description": seen,
+            "metadata": {
+                "objects": self.count,
+                "where": dg.MetadataValue.table(rows),
+                "observed": seen,
+                "allowed": "names that say a source and one of its partitions",
+                "what to do": "upload each under the name that its line says, and delete it where it is",
+            },
         }
 
 
@@ -91,7 +99,12 @@ def build_object_names_checks(project: Project) -> list[dg.AssetChecksDefinition
 
 
 def _build(project: Project, source: Source) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=asset_key(project, "raw", source.name), name=OBJECT_NAMES, description=_DESCRIPTION)
+    @dg.asset_check(
+        asset=asset_key(project, "raw", source.name),
+        name=OBJECT_NAMES,
+        description=_DESCRIPTION,
+        metadata=declared(dg.AssetCheckSeverity.ERROR),
+    )
     def object_names(tables: Tables) -> dg.AssetCheckResult:
         with tables.engine.connect() as connection:
             return dg.AssetCheckResult(**unplaced(connection, project)[source.name].as_result())

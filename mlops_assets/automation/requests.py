@@ -173,7 +173,9 @@ def _close(connection: sa.Connection, project: Project, asked: Asked, outcome: _
     read = [s for s in asked.versions if asset_key(project, "raw", s) in outcome.materialized]
     changed = {asked.partition if project.source(s).partitioned else "" for s in read}
     mark_stale(connection, project.name, changed)
-    built = asset_key(project, "features") in outcome.materialized
+    features = asset_key(project, "features")
+    # Features that a check refused are dealt with, too: from these inputs, they would be refused again.
+    built = features in outcome.materialized or features in outcome.checked
     if built and asked.inputs:
         mark_built(connection, project.name, asked.partition, asked.inputs)
     # Features cannot be built from a broken object: that is no failure of the run.

@@ -72,13 +72,16 @@ def _report_mistyped(text: pd.Series[Any], column: Column, found: Found, error: 
     _report(found, column.name, rows, lambda row: f"{text.iloc[row]!r:.60} is not {kind}", f"write {kind}")
 
 
-def check_values(frame: pd.DataFrame, contract: Contract, partition: str | None, found: Found) -> None:
-    """Missing values, ranges, allowed values, patterns, duplicate rows and rows of other partitions."""
+def check_values(
+    frame: pd.DataFrame, contract: Contract, partition: str | None, found: Found, *, duplicates: bool = True
+) -> None:
+    """Missing values, ranges, allowed values, patterns, rows of other partitions, and ``duplicates``."""
     for column in contract.columns:
         _check_column(frame[column.name], column, found)
     if partition is not None and contract.partition_by:
         _check_partition(frame, contract, partition, found)
-    _check_duplicates(frame, contract, found)
+    if duplicates:
+        check_duplicates(frame, contract, found)
 
 
 def _check_column(values: pd.Series[Any], column: Column, found: Found) -> None:
@@ -131,7 +134,8 @@ def _check_partition(frame: pd.DataFrame, contract: Contract, partition: str, fo
     _report(found, contract.partition_by[-1], rows, what, "move the row to its own file")
 
 
-def _check_duplicates(frame: pd.DataFrame, contract: Contract, found: Found) -> None:
+def check_duplicates(frame: pd.DataFrame, contract: Contract, found: Found) -> None:
+    """Rows that repeat the key of an earlier one."""
     key = list(contract.key)
     again = frame.duplicated(key).to_numpy()
     if not again.any():

@@ -8,12 +8,13 @@ import dagster as dg
 from mlops_assets.automation.conditions import following_condition
 from mlops_assets.families import Family, Fitted
 from mlops_assets.lifecycle.code import code_version
-from mlops_assets.lifecycle.describe import asset_key, common, markdown_picture, plain
+from mlops_assets.lifecycle.describe import asset_key, common, markdown_picture, plain, step
 from mlops_assets.lifecycle.lineage import MLFLOW_RUN, MODEL_URI, TRAINING_SET
 from mlops_assets.lifecycle.tracking import RUN_TAG, log_bytes, run_url
 from mlops_assets.lifecycle.training_set import TrainingSet, read_training_set
 from mlops_assets.project import Project
 from mlops_assets.resources.lake import Lake
+from mlops_assets.retraining.reasons import read_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ def build_candidate(project: Project, family: Family) -> dg.AssetsDefinition:
 
     @dg.asset(
         **common(project, "candidates", family.name),
+        **step(project, "candidates", family.name),
         deps=[asset_key(project, "training_set")],
         kinds={*family.kinds, "mlflow", "onnx"},
         code_version=version,
@@ -89,6 +91,7 @@ def _tags(
         "family": family.name,
         "code_version": version,
         "asset": "/".join(context.asset_key.path),
+        **read_reason(context.instance, project).tags("mlops."),
     }
 
 

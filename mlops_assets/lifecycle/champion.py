@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.automation.conditions import DATA_VERSION_TAG, following_condition
-from mlops_assets.lifecycle.describe import asset_key, common
+from mlops_assets.lifecycle.describe import asset_key, common, step
+from mlops_assets.lifecycle.freshness import freshness
 from mlops_assets.lifecycle.lineage import (
     EVIDENCE,
     MLFLOW_RUN,
@@ -18,6 +19,7 @@ from mlops_assets.project import Project
 from mlops_assets.resources.promotions import Promotion, PromotionLog
 from mlops_assets.resources.registry import Registry, Version
 from mlops_assets.resources.tables import Tables
+from mlops_assets.retraining.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +39,7 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
 
     @dg.asset(
         **common(project, "champion"),
+        **step(project, "champion"),
         deps=[asset_key(project, "evaluation")],
         kinds={"mlflow", "postgres"},
         automation_condition=following_condition(),
@@ -44,10 +47,12 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
             "The registered model version that holds the alias `champion`, the only one that is served. "
             "The gate's checks on evaluation block it."
         ),
+        **freshness(project.freshness.champion),
     )
     def champion(context: dg.AssetExecutionContext, tables: Tables) -> dg.MaterializeResult:
         judged = latest(context.instance, asset_key(project, "evaluation"))
         evidence = judged.metadata[EVIDENCE]
+        reason = Reason.read(evidence)
         _require_passed(evidence)
         _require_current(registry, project, judged.metadata)
         made = registry.register(
@@ -60,6 +65,7 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
                 "held_out": evidence["held_out"],
                 "family": evidence["challenger"],
                 **{name: str(evidence["scores"][evidence["challenger"]][name]) for name in SCORES},
+                **reason.tags("mlops."),
             },
         )
         log = PromotionLog(tables.engine)
@@ -76,6 +82,7 @@ def build_champion(project: Project, registry: Registry) -> dg.AssetsDefinition:
                 "registry": dg.MetadataValue.url(url),
                 EVIDENCE: evidence,
                 MODEL_URI: made.model_uri,
+                **reason.metadata(),
             },
         )
 

@@ -25,19 +25,24 @@ def asset_key(project: Project, stage: str, name: str | None = None) -> dg.Asset
 
 
 def common(project: Project, stage: str, name: str | None = None) -> dict[str, Any]:
-    """The arguments that every asset of a project takes alike.
-
-    What the step needs is on the asset itself, so that every run of it has it, whoever started the run.
-    """
-    needs = project.needs_of(stage, name)
+    """The arguments that every asset of a project takes alike."""
     return {
         "key": asset_key(project, stage, name),
         "group_name": project.name,
         "owners": list(project.owners),
         "tags": {"mlops/stage": stage},
-        "op_tags": tags(needs, project.name, stage, name),
-        "pool": pool(stage, needs),
     }
+
+
+def step(project: Project, stage: str, name: str | None = None, *, priority: int = 0) -> dict[str, Any]:
+    """The arguments of an asset's decorator that say what its step needs to run.
+
+    On the asset itself, so that every run of it has them alike, whoever started the run. ``priority``: of
+    steps that could start, those with a higher one do first.
+    """
+    needs = project.needs_of(stage, name)
+    first = {"dagster/priority": str(priority)} if priority else {}
+    return {"op_tags": tags(needs, project.name, stage, name) | first, "pool": pool(stage, needs)}
 
 
 def contract_schema(contract: Contract) -> dg.TableSchema:

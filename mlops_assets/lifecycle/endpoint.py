@@ -6,7 +6,8 @@ import dagster as dg
 import httpx
 
 from mlops_assets.automation.conditions import following_condition
-from mlops_assets.lifecycle.describe import asset_key, common
+from mlops_assets.lifecycle.describe import asset_key, common, step
+from mlops_assets.lifecycle.freshness import freshness
 from mlops_assets.lifecycle.lineage import VERSION, latest
 from mlops_assets.project import Project
 
@@ -18,10 +19,12 @@ def build_endpoint(project: Project, url: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         **common(project, "endpoint"),
+        **step(project, "endpoint"),
         deps=[asset_key(project, "champion")],
         kinds={"litserve"},
         automation_condition=following_condition(),
         description=f"The LitServe server at {url}, seen to answer with the champion's version.",
+        **freshness(project.freshness.endpoint),
     )
     def endpoint(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         wanted = latest(context.instance, asset_key(project, "champion")).metadata[VERSION]

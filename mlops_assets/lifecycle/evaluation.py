@@ -10,13 +10,15 @@ from mlops_assets.automation.conditions import following_condition
 from mlops_assets.bundle import BundleError
 from mlops_assets.judging import gate as judging_gate
 from mlops_assets.judging.evaluation import CHAMPION
-from mlops_assets.lifecycle.describe import asset_key, common, markdown_picture
+from mlops_assets.lifecycle.checking import check_spec
+from mlops_assets.lifecycle.describe import asset_key, common, markdown_picture, step
 from mlops_assets.lifecycle.lineage import CHALLENGER, EVIDENCE, MLFLOW_RUN, MODEL_URI, TRAINING_SET, latest
 from mlops_assets.lifecycle.tracking import log_bytes, run_url
 from mlops_assets.lifecycle.training_set import TrainingSet, read_training_set
 from mlops_assets.project import Project
 from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.registry import Registry, Version
+from mlops_assets.retraining.reasons import REASON, read_reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
     from mlops_assets.judging.evaluation import Evaluation
     from mlops_assets.judging.gate import Verdict
     from serving.predictor import Predictor
+
+
+GATE_REMEDY = (
+    "nothing is wrong with the endpoint: the champion stays. See the report of the evaluation; deliver more "
+    "or corrected data, or change the model's code, and it is judged anew"
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,13 @@ def build_evaluation(project: Project, registry: Registry) -> dg.AssetsDefinitio
 
     @dg.asset(
         **common(project, "evaluation"),
+        **step(project, "evaluation"),
         deps=[asset_key(project, "candidates", family.name) for family in project.families],
         kinds={"mlflow", "numpy"},
         automation_condition=following_condition(),
         required_resource_keys={"mlflow", "lake"},
         check_specs=[
-            dg.AssetCheckSpec(name, asset=key, blocking=True, description=description)
+            check_spec(name, key, description, blocking=True)
             for name, description in judging_gate.CHECKS.items()
         ],
         description=(
@@ -86,7 +95,8 @@ def build_evaluation(project: Project, registry: Registry) -> dg.AssetsDefinitio
         verdicts = judging_gate.judge(result, project.gate, models[result.challenger].proof)
         challenger = models[result.challenger]
         evidence = _evidence(project, result, verdicts, training_set) | {
-            "champion": champion.number if champion else None
+            "champion": champion.number if champion else None,
+            REASON: read_reason(context.instance, project).as_json(),
         }
         shown = _show(context, project, result, verdicts, labels, predictions, training_set.held_out)
         yield dg.MaterializeResult(
@@ -168,7 +178,12 @@ def _check(verdict: "Verdict") -> dg.AssetCheckResult:
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity.ERROR,
         description=verdict.explanation,
-        metadata={"observed": verdict.observed, "allowed": verdict.allowed, **verdict.figures},
+        metadata={
+            "observed": verdict.observed,
+            "allowed": verdict.allowed,
+            "what to do": GATE_REMEDY,
+            **verdict.figures,
+        },
     )
 
 
@@ -191,6 +206,7 @@ def _show(  # noqa: PLR0913 - all that the report draws
     with mlflow.start_run(run_name=f"{project.name}/evaluation", nested=True) as run:
         files = {"report.html": report.encode(), **plots}
         log_bytes(mlflow, run.info.run_id, files)
+        mlflow.set_tags(read_reason(context.instance, project).tags("mlops."))
     folder = f"{project.name}/evaluation/{context.run.run_id}"
     lake: Lake = context.resources.lake
     address = lake.put(f"{folder}/report.html", report.encode(), "text/html")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.automation.conditions import DATA_VERSION_TAG
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 LAKE_KEY = "lake_key"
 CONTENT = "content_hash"
 LINEAGE = "lineage"
+SUMMARY = "summary"
 MANIFEST = "manifest"
 TRAINING_SET = "training_set"
 MODEL_URI = "model_uri"
@@ -63,3 +66,27 @@ def latest(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None
     metadata = records[0].asset_materialization.metadata
     plain = {name: getattr(value, "value", value) for name, value in metadata.items()}
     return Materialized(plain, records[0].run_id, records[0].timestamp)
+
+
+def latest_by_partition(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, Materialized]:
+    """Partition -> its last materialization, of all materialized partitions in their order."""
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
+    if not ids:
+        return {}
+    wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=list(ids.values()))
+    found = {}
+    for record in instance.fetch_materializations(wanted, limit=len(ids)).records:
+        made = record.asset_materialization
+        if made is not None and made.partition is not None:
+            plain = {name: getattr(value, "value", value) for name, value in made.metadata.items()}
+            found[made.partition] = Materialized(plain, record.run_id, record.timestamp)
+    return dict(sorted(found.items()))
+
+
+def data_versions(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
+    """Partition -> data version, of all materialized partitions."""
+    found = instance.event_log_storage.get_latest_tags_by_partition(
+        key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
+    )
+    return {partition: tags.get(DATA_VERSION_TAG, "") for partition, tags in found.items()}

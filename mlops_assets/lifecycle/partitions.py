@@ -23,6 +23,17 @@ def partitions_def(project: Project) -> dg.TimeWindowPartitionsDefinition:
     return kind(start_date=declared.start, end_date=end, fmt=fmt)
 
 
+def is_partition(project: Project, text: str) -> bool:
+    """Whether ``text`` names one of the project's windows, over or not."""
+    declared = project.partitions
+    fmt = _FORMATS[declared.every]
+    try:
+        written = datetime.strptime(text, fmt).strftime(fmt)  # noqa: DTZ007 (a window, not a moment)
+    except ValueError:
+        return False
+    return written == text >= declared.start and (declared.end is None or text <= declared.end)
+
+
 def misplaced(project: Project, text: str, now: datetime) -> str | None:
     """Why ``text`` is not a partition of the project at ``now`` (UTC); None if it is one."""
     declared = project.partitions

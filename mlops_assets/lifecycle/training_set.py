@@ -1,13 +1,14 @@
 """Stage ``training_set``: the frozen, content-addressed rows that a training reads."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.automation.conditions import training_condition
-from mlops_assets.lifecycle.describe import asset_key, common, frame_metadata
+from mlops_assets.lifecycle.checking import check_result, check_spec
+from mlops_assets.lifecycle.describe import asset_key, common, frame_metadata, step
 from mlops_assets.lifecycle.lineage import (
     CONTENT,
     LAKE_KEY,
@@ -18,7 +19,11 @@ from mlops_assets.lifecycle.lineage import (
     latest,
 )
 from mlops_assets.project import Project
+from mlops_assets.quality.examples import TRAINING_CHECKS, judge_training_set
 from mlops_assets.resources.lake import Lake
+from mlops_assets.resources.tables import Tables
+from mlops_assets.retraining.condition import retraining_condition
+from mlops_assets.retraining.reasons import claim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,24 +45,31 @@ class TrainingSet:
     held_out_key: str
 
 
-def build_training_set(project: Project) -> dg.AssetsDefinition:
-    """The ``training_set`` asset of ``project``."""
-    features = asset_key(project, "features")
+def build_training_set(project: Project, database_url: str) -> dg.AssetsDefinition:
+    """The ``training_set`` asset of ``project``; ``database_url`` is that of the platform's tables."""
+    key, features = asset_key(project, "training_set"), asset_key(project, "features")
 
     @dg.asset(
         **common(project, "training_set"),
+        **step(project, "training_set"),
         deps=[dg.AssetDep(features, partition_mapping=dg.AllPartitionMapping())],
         kinds={"pandas", "parquet"},
-        automation_condition=training_condition(features, project.min_partitions),
+        output_required=False,  # rows that fail a check are not trained on: nothing comes after them
+        check_specs=[check_spec(name, key, what, withholds=True) for name, what in TRAINING_CHECKS.items()],
+        automation_condition=retraining_condition(project, database_url),
         description=(
             "The frozen rows of all partitions of features but the latest, which is held out for the "
             "evaluation. Named by its content; the manifest says which partitions and which object "
             "versions it came from."
         ),
     )
-    def training_set(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult:
+    def training_set(
+        context: dg.AssetExecutionContext, lake: Lake, tables: Tables
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         import pandas as pd
 
+        reason = claim(context, project, tables.url)
+        context.log.info("%s: %s", reason.cause, reason.why)
         partitions = sorted(context.instance.get_materialized_partitions(features))
         if len(partitions) < project.min_partitions:
             raise dg.Failure(
@@ -67,6 +79,10 @@ def build_training_set(project: Project) -> dg.AssetsDefinition:
         made = {p: latest(context.instance, features, p) for p in partitions}
         *trained, held_out = partitions
         frame = pd.concat([lake.get_frame(made[p].lake_key) for p in trained], ignore_index=True)
+        verdicts = judge_training_set(project.features, frame, lake.get_frame(made[held_out].lake_key))
+        if not all(verdict.passed for verdict in verdicts):
+            yield from map(check_result, verdicts)
+            return
         content = _content([made[p] for p in trained])
         lake_key = f"{project.name}/training_set/{content[:16]}/rows.parquet"
         _write(lake, lake_key, frame)
@@ -84,7 +100,7 @@ def build_training_set(project: Project) -> dg.AssetsDefinition:
         context.log.info(
             "training set %s: %s rows of %s", content[:16], f"{len(frame):,}", ", ".join(trained)
         )
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             data_version=data_version(content),
             metadata={
                 **frame_metadata(frame),
@@ -97,8 +113,10 @@ def build_training_set(project: Project) -> dg.AssetsDefinition:
                 CONTENT: content,
                 MANIFEST: manifest,
                 LINEAGE: {p: made[p].lineage for p in trained},
+                **reason.metadata(),
             },
         )
+        yield from map(check_result, verdicts)
 
     return training_set
 

@@ -44,7 +44,7 @@ def predict(settings: Settings, project: Project, text: str) -> dict[str, Any]:
     import httpx
 
     body = request_body(text)
-    url = settings.endpoint_url(project.endpoint.port_offset)
+    url = settings.endpoint_url(project.endpoint.port_offset, project.name)
     key = settings.endpoint_api_key
     headers = {"X-API-Key": key.get_secret_value()} if key else {}
     try:

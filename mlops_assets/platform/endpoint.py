@@ -37,13 +37,22 @@ def _service(settings: Settings, project: Project) -> Service:
         probe=_Probe(url),
         argv=(sys.executable, "-m", "serving", "--project", project.name),
         env=service_environment(
-            settings, name, secrets=False, extra={"MLFLOW_TRACKING_URI": settings.mlflow_url}
+            settings,
+            name,
+            store=True,
+            secrets=False,
+            extra={"MLFLOW_TRACKING_URI": settings.mlflow_url} | _object_store(settings),
         ),
         ports=(Port(port, "MLOPS_ENDPOINT_BASE_PORT"),),
         needs=(registry.NAME,),
         stop_seconds=30,  # it drains what is in flight
         stop_rank=4,
     )
+
+
+def _object_store(settings: Settings) -> dict[str, str]:
+    """The settings of the object store, to which the prediction log goes; none of the databases'."""
+    return {key: value for key, value in settings.environment().items() if "S3_" in key}
 
 
 class _Probe:

@@ -25,7 +25,7 @@ def rollback(settings: Settings, project: Project) -> Promotion:
     from mlops_assets.lifecycle import champion
     from mlops_assets.resources.registry import Registry
 
-    log = _promotion_log(settings)
+    log = promotion_log(settings)
     registry = Registry(settings.mlflow_url)
     entry = champion.rollback(log, registry, project.name)
     note = champion.note_of_rollback(project, registry.version(project.name, entry.version), entry)
@@ -39,10 +39,11 @@ def retire(settings: Settings, project: Project) -> Promotion:
     from mlops_assets.lifecycle import champion
     from mlops_assets.resources.registry import Registry
 
-    return champion.retire(_promotion_log(settings), Registry(settings.mlflow_url), project.name)
+    return champion.retire(promotion_log(settings), Registry(settings.mlflow_url), project.name)
 
 
-def _promotion_log(settings: Settings) -> PromotionLog:
+def promotion_log(settings: Settings) -> PromotionLog:
+    """The promotion log of the platform; ``PlatformError`` when its database does not answer."""
     from sqlalchemy.exc import OperationalError
 
     from mlops_assets.platform.service import PlatformError

@@ -9,6 +9,8 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 
@@ -30,6 +32,22 @@ class Lake(dg.ConfigurableResource):
     def get(self, key: str) -> bytes:
         """The object's bytes; ``botocore.exceptions.ClientError`` if there is none."""
         return bytes(self.s3.get_client().get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+    def find(self, key: str) -> bytes | None:
+        """The object's bytes; None if there is none."""
+        from botocore.exceptions import ClientError
+
+        try:
+            return self.get(key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                return None
+            raise
+
+    def put_file(self, key: str, path: "Path") -> str:
+        """Write a file of any size under ``key``; the object's address."""
+        self.s3.get_client().upload_file(str(path), self.bucket, key)
+        return self.address(key)
 
     def address(self, key: str) -> str:
         return f"s3://{self.bucket}/{key}"

@@ -81,6 +81,10 @@ class Registry:
         )
         return self._version(made)
 
+    def tag(self, version: Version, name: str, value: str) -> None:
+        """Tag the version."""
+        self.client.set_model_version_tag(version.project, version.number, name, value)
+
     def point_champion(self, project: str, number: str) -> None:
         """Move the alias: one atomic write in the registry's database."""
         self.client.set_registered_model_alias(project, CHAMPION, number)

@@ -137,6 +137,22 @@ ledger_generations = sa.Table(
 """Counts the changes of a project's current objects, so that a process knows what it may remember."""
 
 
+logged_predictions = sa.Table(
+    "logged_predictions",
+    metadata,
+    _key("project"),
+    _key("day"),
+    _key("partition"),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    _moment("at", filled=True),
+    sa.PrimaryKeyConstraint("project", "day", "partition"),
+)
+"""What ``predictions`` found in the prediction log of a day: of each partition in which what was asked
+about happens, and ("") of all. ``digest`` tells sets of log objects apart, ``bytes`` is their size."""
+
+
 @lru_cache(maxsize=8)
 def engine_for(url: str) -> sa.Engine:
     """The process's engine for ``url``, with schema and tables made where they are missing."""

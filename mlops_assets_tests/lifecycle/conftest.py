@@ -13,7 +13,7 @@ from mlops_assets.lifecycle.describe import asset_key
 from mlops_assets.resources.promotions import PromotionLog
 from mlops_assets.resources.registry import Registry, Version
 from mlops_assets.resources.tables import engine_for
-from mlops_assets_tests.lifecycle.data import FIRST_MONTHS, month, planes
+from mlops_assets_tests.lifecycle.data import FIRST_MONTHS, month, planes, thin_sources
 from mlops_assets_tests.lifecycle.world import World, world_settings
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def make_world(
         settings = world_settings(
             tmp_path_factory.mktemp(name), object_store, (raw, lake), postgres_server.url(name), mlflow_server
         )
-        project = get_project("flight_delays").model_copy(update={"name": name, **changes})
+        real = get_project("flight_delays")
+        project = real.model_copy(update={"name": name, "sources": thin_sources(real), **changes})
         return World(project, settings, object_store)
 
     return make

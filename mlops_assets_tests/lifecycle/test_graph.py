@@ -30,10 +30,27 @@ def refuse(*_): raise SystemExit("definitions contact a service")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 import mlops_assets.definitions as d
 assert len(list(d.defs.resolve_asset_graph().get_all_asset_keys())) >= 10
-heavy = {"torch", "sklearn", "mlflow", "matplotlib", "dagster_mlflow"} & set(sys.modules)
+heavy = {"torch", "sklearn", "mlflow", "matplotlib", "dagster_mlflow", "evidently"} & set(sys.modules)
 assert not heavy, heavy
 print("loaded")
 """
+
+
+MADE_FROM: dict[str, set[str]] = {
+    "raw": set(),
+    "features": {"raw"},
+    "training_set": {"features"},
+    "candidates": {"training_set"},
+    "evaluation": {"candidates"},
+    "champion": {"evaluation"},
+    "reference_profile": {"champion"},
+    "endpoint": {"champion"},
+    "predictions": {"endpoint"},
+    "outcomes": {"features", "predictions"},
+    "drift": {"reference_profile", "predictions"},
+    "drift_report": {"drift"},
+    "performance": {"outcomes", "reference_profile"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,22 +78,27 @@ def test_every_project_has_every_stage(graph: dg.AssetGraph, project: object) ->
     assert {key.path[1] for key in graph.get_all_asset_keys() if key.path[0] == name} == set(STAGES)
 
 
-def test_each_stage_depends_on_the_stage_before_it_alone(graph: dg.AssetGraph) -> None:
+def test_each_stage_depends_on_what_it_is_made_from_alone(graph: dg.AssetGraph) -> None:
     for key in lifecycle(graph):
-        place = STAGES.index(key.path[1])
         parents = {parent.path[1] for parent in graph.get(key).parent_keys}
-        assert parents == ({STAGES[place - 1]} if place else set()), key
+        assert parents == MADE_FROM[key.path[1]], key
 
 
-def test_the_graphs_own_order_is_that_of_the_stages(graph: dg.AssetGraph) -> None:
-    for project in PROJECTS:
-        order = [
-            STAGES.index(key.path[1])
-            for level in graph.toposorted_asset_keys_by_level
-            for key in level
-            if key.path[0] == project.name
-        ]
-        assert order == sorted(order)
+def test_no_stage_depends_on_a_later_one(graph: dg.AssetGraph) -> None:
+    assert set(MADE_FROM) == set(STAGES)
+    for key in lifecycle(graph):
+        for parent in graph.get(key).parent_keys:
+            assert STAGES.index(parent.path[1]) < STAGES.index(key.path[1]), (key, parent)
+
+
+def test_only_what_follows_a_training_comes_by_itself(graph: dg.AssetGraph) -> None:
+    """The stages that watch are asked for by their sensor: automation, which targets all, leaves them be."""
+    for key in lifecycle(graph):
+        stage = key.path[1]
+        watches = STAGES.index(stage) > STAGES.index("endpoint")
+        assert not (watches or stage == "raw") or graph.get(key).automation_condition is None, key
+        if stage in {"champion", "reference_profile", "endpoint"}:
+            assert graph.get(key).automation_condition is not None, key
 
 
 def test_each_asset_says_what_it_is_and_whose(graph: dg.AssetGraph) -> None:

@@ -7,13 +7,13 @@ import signal
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import psutil
 
 from mlops_assets.bundle import FILE
-from mlops_assets_tests.services import MINIMAL_ENV, Service, free_port, wait_until
+from mlops_assets_tests.services import MINIMAL_ENV, ObjectStore, Service, free_port, wait_until
 from mlops_assets_tests.serving import toy
 from serving.config import command_line
 from serving.store import Copy, Store
@@ -23,7 +23,24 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:9"
-"""A registry that does not answer: nobody listens on the discard port."""
+"""A registry, or an object store, that does not answer: nobody listens on the discard port."""
+
+
+class Lake(NamedTuple):
+    """A bucket of a real object store."""
+
+    store: ObjectStore
+    bucket: str
+
+
+def lake_env(lake: Lake | None) -> dict[str, str]:
+    """The settings that name the lake."""
+    return {
+        "MLOPS_S3_ENDPOINT_URL": lake.store.endpoint_url if lake else NOWHERE,
+        "MLOPS_S3_ACCESS_KEY_ID": lake.store.access_key if lake else "nobody",
+        "MLOPS_S3_SECRET_ACCESS_KEY": lake.store.secret_key if lake else "nothing-there",
+        "MLOPS_LAKE_BUCKET": lake.bucket if lake else "lake",
+    }
 
 
 class Endpoint:
@@ -36,7 +53,10 @@ class Endpoint:
         project: str = toy.NAME,
         env: Mapping[str, str] | None = None,
         poll_seconds: float = 0.1,
+        lake: Lake | None = None,
+        **log: object,
     ) -> None:
+        """``lake``: where the prediction log goes; None: out of reach. ``log``: the log's settings."""
         self.store = store
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -45,7 +65,11 @@ class Endpoint:
             project, "--port", str(self.port), "--registry", registry, "--store", str(store),
             "--poll-seconds", str(poll_seconds),
         )  # fmt: skip
-        self._env = {**MINIMAL_ENV, "PYTHONPATH": str(ROOT), "HOME": str(store), **(env or {})}
+        settings = {f"MLOPS_PREDICTION_LOG_{name.upper()}": str(value) for name, value in log.items()}
+        self._env = {
+            **MINIMAL_ENV, "PYTHONPATH": str(ROOT), "HOME": str(store), "MLOPS_HOME": str(store / "home"),
+            **lake_env(lake), **settings, **(env or {}),
+        }  # fmt: skip
 
     def start(self, *, ready: bool = True) -> Endpoint:
         """Start it and wait until it has a model (``ready``), or at least listens."""
@@ -82,6 +106,12 @@ class Endpoint:
             for child in self.children()
             if any(c.laddr.port == self.port for c in child.net_connections("tcp") if c.status == "LISTEN")
         ]
+        assert len(found) == 1, found
+        return found[0]
+
+    def shipper(self) -> psutil.Process:
+        """The prediction log's shipper."""
+        found = [child for child in self.children() if "serving.prediction_log" in child.cmdline()]
         assert len(found) == 1, found
         return found[0]
 

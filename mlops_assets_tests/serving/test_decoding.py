@@ -11,7 +11,7 @@ import pytest
 from mlops_assets.catalog import get_project
 from mlops_assets_tests.serving import toy
 from mlops_assets_tests.serving.harness import trip
-from serving.config import MAX_ROWS
+from serving.bounds import MAX_ROWS
 from serving.decoding import RequestDecoder, RequestError
 from serving.fields import fields_of
 

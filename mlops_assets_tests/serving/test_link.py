@@ -37,7 +37,7 @@ def test_without_an_answer_a_request_ends_in_time(tmp_path: Path) -> None:
         waiting.start()
         try:
             with pytest.raises(RequestError, match=r"no answer in 0\.2 s") as caught:
-                await asyncio.wait_for(waiting.ask(REQUEST_ID, b"{}"), 5)
+                await asyncio.wait_for(waiting.ask(REQUEST_ID, b"{}", 0), 5)
             assert caught.value.status == 503
             assert waiting.in_flight == 0
         finally:
@@ -52,9 +52,9 @@ def test_more_than_it_can_hold_is_refused_at_once(tmp_path: Path, monkeypatch: p
     async def ask() -> None:
         waiting = Link(tmp_path / "nobody.sock", answer_seconds=5)
         for _ in range(3):
-            waiting.ask(REQUEST_ID, b"{}")
+            waiting.ask(REQUEST_ID, b"{}", 0)
         with pytest.raises(RequestError, match="3 requests are waiting") as caught:
-            waiting.ask(REQUEST_ID, b"{}")
+            waiting.ask(REQUEST_ID, b"{}", 0)
         assert caught.value.status == 503
 
     asyncio.run(ask())

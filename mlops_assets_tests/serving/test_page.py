@@ -101,7 +101,7 @@ def test_a_mistake_is_shown_at_its_field_and_goes_away(page: Page, endpoint: End
     assert "wrong" not in (page.get_attribute("#box-hour", "class") or "")
 
 
-def test_with_a_key_the_page_asks_for_it(page: Page, tmp_path: Path, start: Callable[..., Endpoint]) -> None:
+def test_with_a_key_the_page_asks_for_it(tmp_path: Path, start: Callable[..., Endpoint], page: Page) -> None:
     seed(tmp_path / "store", toy.make_bundle(BIAS))
     endpoint = start(env={"MLOPS_ENDPOINT_API_KEY": "a-long-key-of-tests"})
     open_page(page, endpoint)

@@ -100,7 +100,8 @@ def test_the_server_ends_when_it_loses_a_part_for_good(running: Endpoint, which:
         forked = [
             c
             for c in children
-            if c.pid not in (api.pid, worker.pid) and "resource_tracker" not in " ".join(c.cmdline())
+            if c.pid not in (api.pid, worker.pid, running.shipper().pid)
+            and "resource_tracker" not in " ".join(c.cmdline())
         ]
         assert len(forked) == 1, forked
         victim = forked[0]

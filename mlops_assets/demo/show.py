@@ -19,7 +19,7 @@ from rich.text import Text
 from mlops_assets.lifecycle import STAGES
 
 if TYPE_CHECKING:
-    from mlops_assets.demo_outcome import Outcome
+    from mlops_assets.demo.outcome import Outcome
     from mlops_assets.observe import Asset, Run
     from mlops_assets.settings import Settings
 
@@ -33,15 +33,6 @@ class Chapter:
     uploaded: float
     outcome: Outcome | None = None
     moments: list[tuple[str, float]] = field(default_factory=list)
-
-
-@dataclass
-class Story:
-    """What has happened so far."""
-
-    started: float = field(default_factory=time.time)
-    chapters: list[Chapter] = field(default_factory=list)
-    prediction: dict[str, Any] = field(default_factory=dict)
 
 
 def moments(chapter: Chapter, assets: dict[str, Asset]) -> list[tuple[str, float]]:
@@ -78,31 +69,27 @@ def _flow_order(assets: dict[str, Asset]) -> list[str]:
     return sorted(assets, key=lambda name: (STAGES.index(name.split("/", maxsplit=1)[0]), name))
 
 
-def timeline(story: Story) -> Table:
-    table = Table("when", "what", title="Timeline", title_justify="left", box=None)
-    for chapter in story.chapters:
-        table.add_row(clock(chapter.uploaded), f"uploaded {', '.join(chapter.months)}")
-        for what, at in chapter.moments:
-            if not what.startswith("raw/"):
-                table.add_row(clock(at), f"{what}  [dim]+{at - chapter.uploaded:.1f} s[/dim]")
-        came = chapter.outcome
-        if came is not None:
-            served = f"version {came.version} served"
-            said = served if came.kind == "served" else "challenger refused, champion kept"
-            table.add_row("", f"[bold]{said}[/bold]")
+def timeline(chapter: Chapter) -> Table:
+    table = Table("when", "what", title="The first champion", title_justify="left", box=None)
+    table.add_row(clock(chapter.uploaded), f"uploaded {', '.join(chapter.months)}")
+    for what, at in chapter.moments:
+        if not what.startswith("raw/"):
+            table.add_row(clock(at), f"{what}  [dim]+{at - chapter.uploaded:.1f} s[/dim]")
+    if chapter.outcome is not None:
+        table.add_row("", f"[bold]version {chapter.outcome.version} served[/bold]")
     return table
 
 
-def scores(story: Story) -> Table:
+def scores(chapter: Chapter) -> Table:
+    """What the gate saw of each model."""
     table = Table(
         "held out", "model", "ROC AUC", "log loss", "Brier", title="Scores", title_justify="left", box=None
     )
-    for chapter in story.chapters:
-        evidence = chapter.outcome.evidence if chapter.outcome else {}
-        for model, score in evidence.get("scores", {}).items():
-            chosen = " (challenger)" if model == evidence["challenger"] else ""
-            numbers = [f"{score[name]:.4f}" for name in ("roc_auc", "log_loss", "brier")]
-            table.add_row(evidence["held_out"], f"{model}{chosen}", *numbers)
+    evidence = chapter.outcome.evidence if chapter.outcome else {}
+    for model, score in evidence.get("scores", {}).items():
+        chosen = " (challenger)" if model == evidence["challenger"] else ""
+        numbers = [f"{score[name]:.4f}" for name in ("roc_auc", "log_loss", "brier")]
+        table.add_row(evidence["held_out"], f"{model}{chosen}", *numbers)
     return table
 
 

@@ -1,0 +1,74 @@
+"""What the first showing's live traffic has to lead to, month by month."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlops_assets.demo.story import AlertSpan, Story
+
+DRIFT = ("feature_drift", "score_drift")
+CAUSES = ("drift", "performance")
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """``what`` is expected, in words; whether it is ``met``; and what was ``found``, for a complaint."""
+
+    what: str
+    met: Callable[[Story], bool]
+    found: Callable[[Story], str]
+
+
+def _alerts_of_drift(story: Story) -> list[AlertSpan]:
+    return [a for a in story.seen.alerts if a.fingerprint.rpartition(":")[2] in DRIFT]
+
+
+def _noticed(story: Story) -> bool:
+    failed = any(v.check in DRIFT and not v.passed for v in story.seen.verdicts)
+    return failed and bool(_alerts_of_drift(story))
+
+
+def _repaired(story: Story) -> bool:
+    """A training for what was noticed brought a version that answers now."""
+    done = any(t.cause in CAUSES and t.ended is not None for t in story.seen.trainings)
+    return done and len(story.by_version()) > 1
+
+
+def _resolved(story: Story) -> bool:
+    return any(alert.ended is not None for alert in _alerts_of_drift(story))
+
+
+def _calm(story: Story) -> bool:
+    """No training is under way, and the labels that landed last are in the real performance."""
+    landed = max(story.labels, default=None)
+    known = landed is None or any(one.month == landed for one in story.seen.real)
+    return known and all(training.ended is not None for training in story.seen.trainings)
+
+
+def _verdicts(story: Story) -> str:
+    last = {verdict.check: verdict for verdict in story.seen.verdicts}
+    told = [f"{v.check} {'passes' if v.passed else 'fails'} ({v.observed})" for v in last.values()]
+    return f"the checks' last verdicts: {'; '.join(told) or 'none'}"
+
+
+def _trainings(story: Story) -> str:
+    told = [f"{t.cause}: {t.outcome or 'under way'}" for t in story.seen.trainings]
+    return f"trainings: {'; '.join(told) or 'none'}; {_verdicts(story)}"
+
+
+def _alerts(story: Story) -> str:
+    told = [f"{a.title} {'resolved' if a.ended else 'lasts'}" for a in story.seen.alerts]
+    return f"alerts: {'; '.join(told) or 'none'}; {_verdicts(story)}"
+
+
+NOTICED = Expectation("drift is seen and an alert tells of it", _noticed, _alerts)
+REPAIRED = Expectation("a training follows, and the endpoint answers with its version", _repaired, _trainings)
+RESOLVED = Expectation("the alert is resolved", _resolved, _alerts)
+AT_REST = Expectation("trainings are over and the last labels are joined", _calm, _trainings)
+
+FIRST_SHOWING = {"2013-04": NOTICED, "2013-05": REPAIRED, "2013-06": RESOLVED}
+"""By month of traffic. Those after it may bring more of the same, or nothing: as the data has it."""

@@ -9,10 +9,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 UV := eval "$$(tools/pip-settings-for-uv $(BIN)/pip)" && VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv
 
-.PHONY: help demo test lint bench up down lock clean
+.PHONY: help demo test lint bench up down lock clean images image-platform image-serving compose-up compose-down
 
 help: ## this list
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## start the platform and watch real flights become a served, versioned model
 	@$(BIN)/mlops demo
@@ -34,6 +34,33 @@ up: $(INSTALLED) ## start the platform and show its addresses
 
 down: $(INSTALLED) ## stop the platform; nothing is lost
 	@$(BIN)/mlops down
+
+# Containers. ENGINE=podman does as well; TORCH: cpu, or a CUDA build as uv names it (cu128); BASE: the base image,
+# by digest where images are released. PIP_CONF: a pip.conf that names a mirror; no layer keeps it.
+ENGINE ?= docker
+VERSION ?= 0.1.0
+TORCH ?= cpu
+BASE ?= python:3.11-slim-bookworm
+PIP_CONF ?= /dev/null
+REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+IMAGE ?= mlops-assets
+BUILD = $(ENGINE) build --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+	--secret id=pip,src=$(PIP_CONF)
+
+images: image-platform image-serving ## build both images
+
+image-platform: ## build Dagster's and the steps' image (TORCH=cu128 for one with CUDA)
+	@$(BUILD) --build-arg TORCH=$(TORCH) -f deploy/docker/platform.Dockerfile -t $(IMAGE)/platform:$(VERSION) .
+
+image-serving: ## build the endpoints' image
+	@$(BUILD) -f deploy/docker/serving.Dockerfile -t $(IMAGE)/serving:$(VERSION) .
+
+compose-up: ## start the platform in containers (secrets in .env)
+	@test -f .env || { echo "There is no .env: cp .env.example .env, and fill in the three STACK_ secrets." >&2; exit 1; }
+	@$(ENGINE) compose --env-file .env -f deploy/compose.yaml up --build --detach --wait
+
+compose-down: ## stop those containers; their volumes stay
+	@$(ENGINE) compose --env-file .env -f deploy/compose.yaml down
 
 # torch pins its own CUDA packages exactly, so they are left to torch: a CPU build of it has none.
 lock: $(BIN)/uv ## resolve requirements.lock anew from pyproject.toml

@@ -174,13 +174,18 @@ def retire(project: ProjectName) -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    buckets: Annotated[bool, typer.Option("--buckets", help="Make missing buckets, too.")] = False,
+) -> None:
     """Bring outside databases up to the installed versions, and set the limits of pools."""
+    from mlops_assets.platform.migrate import make_buckets
     from mlops_assets.platform.migrate import migrate as bring_up_to_date
 
     settings = _settings()
     with _errors():
         bring_up_to_date(settings, typer.echo)
+        if buckets:
+            make_buckets(settings, typer.echo)
 
 
 @app.command()

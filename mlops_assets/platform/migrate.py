@@ -62,6 +62,22 @@ def set_pool_limits(storage: DagsterPostgresStorage, limits: dict[str, int | Non
         say(f"pool {name}: {limit or 'any number of'} steps at once")
 
 
+def make_buckets(settings: Settings, say: Say) -> None:
+    """Make the buckets that are missing, and have the raw one keep versions.
+
+    For stores that are part of the deployment; who has buckets made by somebody else never calls this.
+    """
+    from mlops_assets.platform.object_store import s3_client
+
+    client = s3_client(settings)
+    there = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+    for name in (settings.raw_bucket, settings.lake_bucket):
+        if name not in there:
+            client.create_bucket(Bucket=name)
+    client.put_bucket_versioning(Bucket=settings.raw_bucket, VersioningConfiguration={"Status": "Enabled"})
+    say(f"buckets {settings.raw_bucket} (with versions) and {settings.lake_bucket} are there")
+
+
 def migrate_mlflow(settings: Settings, say: Say) -> None:
     """The tables of MLflow's tracking and registry."""
     from mlflow.store.db import utils as untyped

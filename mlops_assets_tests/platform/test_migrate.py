@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from dagster_postgres import DagsterPostgresStorage
 
-from mlops_assets.platform.migrate import migrate
+from mlops_assets.platform.migrate import make_buckets, migrate
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,3 +56,26 @@ def test_a_process_that_is_given_no_mlflow_database_leaves_it_alone(
         said.append,
     )
     assert not any("MLflow" in line for line in said)
+
+
+def test_buckets_are_made_once_and_raw_objects_have_versions(
+    tmp_path: Path, object_store: services.ObjectStore
+) -> None:
+    suffix = secrets.token_hex(4)
+    settings = Settings(
+        _env_file=None,
+        home=tmp_path,
+        s3_endpoint_url=object_store.endpoint_url,
+        s3_access_key_id=object_store.access_key,
+        s3_secret_access_key=object_store.secret_key,
+        raw_bucket=f"raw-{suffix}",
+        lake_bucket=f"lake-{suffix}",
+    )
+    said: list[str] = []
+    for _ in range(2):
+        make_buckets(settings, said.append)
+    client = object_store.client
+    assert client.get_bucket_versioning(Bucket=settings.raw_bucket)["Status"] == "Enabled"
+    client.head_bucket(Bucket=settings.lake_bucket)
+    for name in (settings.raw_bucket, settings.lake_bucket):
+        client.delete_bucket(Bucket=name)

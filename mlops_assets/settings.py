@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     executor: Literal["in_process", "multiprocess", "kubernetes"] = "in_process"
     kubernetes_gpus: bool = True
     kubernetes_gpu_image: str | None = None
+    kubernetes_step_account: str | None = None
     kubernetes_start_minutes: float = Field(default=15.0, gt=0)
     step_retries: int = Field(default=2, ge=0)
     pool_gpu: int | None = Field(default=None, ge=1)

@@ -7,7 +7,7 @@ dagster-k8s waits for ever for a pod that never starts, and says of a failed one
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHandler
@@ -91,6 +91,11 @@ def build_kubernetes_executor(settings: Settings) -> dg.ExecutorDefinition:
         )
 
     # A run's pod that is deleted takes the pods of its steps with it: none is left to run for nobody.
-    return cast(
-        "dg.ExecutorDefinition", kubernetes.configured({"enable_owner_references": True}, "kubernetes")
-    )
+    config: dict[str, Any] = {"enable_owner_references": True}
+    if settings.kubernetes_step_account is not None:
+        config |= {
+            "service_account_name": settings.kubernetes_step_account,
+            # Runs create pods; steps, which execute the projects' code, need no access to Kubernetes.
+            "step_k8s_config": {"pod_spec_config": {"automount_service_account_token": False}},
+        }
+    return cast("dg.ExecutorDefinition", kubernetes.configured(config, "kubernetes"))

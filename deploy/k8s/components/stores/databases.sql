@@ -1,0 +1,2 @@
+-- Run once, in an empty database server; it has made `dagster` itself.
+CREATE DATABASE mlflow;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 import kubernetes_validate
@@ -85,10 +85,10 @@ def jobs(
     """The Job of a run (""), and of each step by its asset."""
     job_def = build_definitions(settings).get_repository_def().get_job("__ASSET_JOB")
     executor_def = job_def.executor_def
-    config = executor_def.apply_config_mapping({"config": {}}).value["config"]
+    config = cast("dict[str, Any]", executor_def.apply_config_mapping({"config": {}}).value)["config"]
     context = dg.InitExecutorContext(InMemoryJob(job_def), executor_def, config, instance)
-    executor = executor_def.executor_creation_fn(context)  # type: ignore[misc]
-    handler = executor._step_handler._handler  # type: ignore[attr-defined]
+    executor = cast("Any", executor_def.executor_creation_fn)(context)
+    handler = executor._step_handler._handler
     launcher = instance.run_launcher
     assert isinstance(launcher, K8sRunLauncher)
     run = DagsterRun(job_name="x")

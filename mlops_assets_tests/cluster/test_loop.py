@@ -64,7 +64,7 @@ def test_objects_become_a_champion_that_predicts_through_the_service() -> None:
     with forwarded(ENDPOINT, 8000) as address:
         answer = httpx.post(
             f"{address}/predict",
-            json=dict(PROJECT.endpoint.example),
+            json={"instances": [dict(PROJECT.endpoint.example)]},
             headers={"X-API-Key": secret("mlops-endpoint", "MLOPS_ENDPOINT_API_KEY")},
             timeout=30,
         )
@@ -101,7 +101,7 @@ def load_pod(seconds: int) -> dict[str, Any]:
     image = json.loads(kubectl("get", "deployment", ENDPOINT, "--output", "json"))["spec"]["template"][
         "spec"
     ]["containers"][0]["image"]
-    body = json.dumps(PROJECT.endpoint.example)
+    body = json.dumps({"instances": [dict(PROJECT.endpoint.example)]})
     code = LOAD.read_text()
     return {
         "apiVersion": "v1",

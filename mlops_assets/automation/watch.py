@@ -23,7 +23,7 @@ from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.tables import Tables, only_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mlops_assets.automation.watch_plan import View, Work
     from mlops_assets.project import Project
@@ -93,8 +93,10 @@ class Asking:
             return None
         if work.kind == "predictions" and work.partition:
             self.instance.add_dynamic_partitions(days_def(self.project).name or "", [work.partition])
-        # Trainings and new objects go first; trying again is the sensor's own business.
-        tags = {LANE_TAG: lane, WORK_TAG: base, "dagster/priority": "-1", "dagster/max_retries": "0"}
+        # Trainings and new objects go first, and verdicts before pictures of them; trying again is the
+        # sensor's own business.
+        priority = "-2" if work.kind == "drift_report" else "-1"
+        tags = {LANE_TAG: lane, WORK_TAG: base, "dagster/priority": priority, "dagster/max_retries": "0"}
         if work.partition:
             tags["dagster/partition"] = work.partition  # said here, Dagster need not look it up
         return dg.RunRequest(
@@ -104,7 +106,7 @@ class Asking:
             tags=tags,
         )
 
-    def _may_try(self, records: list[dg.RunRecord]) -> bool:
+    def _may_try(self, records: Sequence[dg.RunRecord]) -> bool:
         failures = list(_failures(records))
         if len(failures) >= self.limits.attempts:
             return False
@@ -116,7 +118,7 @@ class Asking:
         return time.time() - ended >= wait
 
 
-def _failures(records: list[dg.RunRecord]) -> Iterator[dg.RunRecord]:
+def _failures(records: Sequence[dg.RunRecord]) -> Iterator[dg.RunRecord]:
     """The newest runs, newest first, until one that succeeded."""
     for record in records:
         if record.dagster_run.status == dg.DagsterRunStatus.SUCCESS:

@@ -26,6 +26,8 @@ from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from mlops_assets.judging.gate import Verdict
@@ -109,7 +111,7 @@ def build_drift(project: Project, registry: Registry) -> dg.AssetsDefinition:
     return drift
 
 
-def state_of(champion: Watched, days: dict[str, str]) -> str:
+def state_of(champion: Watched, days: "Mapping[str, str]") -> str:
     """The data version of the verdict: tells apart what it would be made from."""
     made_of = [champion.version, champion.model_uri, sorted((d, objects_of(s)) for d, s in days.items())]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]

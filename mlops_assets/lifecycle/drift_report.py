@@ -89,7 +89,8 @@ def _drop_old(instance: dg.DagsterInstance, project: Project, mlflow: Any) -> "I
             continue
         try:
             where = mlflow.MlflowClient().get_run(str(run.value)).info.artifact_uri
-            get_artifact_repository(where).delete_artifacts(HTML)
+            repository: Any = get_artifact_repository(where)
+            repository.delete_artifacts(HTML)
         except MlflowException:
             continue  # it was dropped before, or its run was
         yield str(run.value)

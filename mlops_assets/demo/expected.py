@@ -33,9 +33,11 @@ def _noticed(story: Story) -> bool:
 
 
 def _repaired(story: Story) -> bool:
-    """A training for what was noticed brought a version that answers now."""
-    done = any(t.cause in CAUSES and t.ended is not None for t in story.seen.trainings)
-    return done and len(story.by_version()) > 1
+    """A training for what was noticed brought a version, and that answers: if only there is traffic."""
+    asked = [t.asked for t in story.seen.trainings if t.cause in CAUSES and t.ended is not None]
+    promoted = [p.version for p in story.seen.promotions if asked and p.at > min(asked)]
+    sending = bool(story.months) and story.months[-1].ended is None
+    return bool(promoted) and (not sending or promoted[0] in story.by_version())
 
 
 def _resolved(story: Story) -> bool:

@@ -140,9 +140,18 @@ def test_a_training_for_another_cause_repairs_nothing() -> None:
     assert "new_data" in expected.REPAIRED.found(told)
 
 
-def test_a_version_that_nobody_was_answered_by_repairs_nothing() -> None:
+def test_a_version_that_answers_nobody_repairs_nothing_as_long_as_there_is_traffic() -> None:
     told = story()
     told.sent = [sent for sent in told.sent if sent.version == "1"]
+    told.months[-1].ended = None
+    assert not expected.REPAIRED.met(told)
+    told.months[-1].ended = BEGAN + 90
+    assert expected.REPAIRED.met(told)
+
+
+def test_a_training_without_a_promotion_repairs_nothing() -> None:
+    told = story()
+    told.seen = msgspec.structs.replace(told.seen, promotions=told.seen.promotions[:1])
     assert not expected.REPAIRED.met(told)
 
 

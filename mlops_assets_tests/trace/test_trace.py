@@ -22,7 +22,7 @@ from mlops_assets.trace.gather import compose
 from mlops_assets_tests.services import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mlops_assets.trace.parts import ModelPart
@@ -235,7 +235,7 @@ def test_a_program_reads_all_of_it() -> None:
 @pytest.fixture
 def logged(
     object_store: ObjectStore, buckets: tuple[str, str], tmp_path: Path
-) -> Callable[[dict[str, Any]], Settings]:
+) -> Iterator[Callable[[dict[str, Any]], Settings]]:
     """Puts rows into a prediction log, beside which nothing else is up."""
     from serving.prediction_log.objects import put_rows
 

@@ -75,11 +75,18 @@ class Asking:
                     found.append(request)
                     kind = one.kind
                     break
-        lane = f"{self.project.name}/report"
         report = report_due(view)
-        if report is not None and not self._busy(lane):
-            found += [r for r in [self._request(report, lane)] if r is not None]
+        if report is not None and (not found or self._impatient(view)):
+            lane = f"{self.project.name}/report"
+            if not self._busy(lane) and (self._impatient(view) or self._calm()):
+                found += [request for request in [self._request(report, lane)] if request is not None]
         return found, kind
+
+    def _impatient(self, view: View) -> bool:
+        return time.time() - float(view.failure["at"]) >= self.limits.report_patience
+
+    def _calm(self) -> bool:
+        return not self.instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES), limit=1)
 
     def _busy(self, lane: str) -> bool:
         wanted = dg.RunsFilter(tags={LANE_TAG: lane}, statuses=NOT_FINISHED_STATUSES)

@@ -145,7 +145,7 @@ class Desk:
         champion = self.champion()
         old = [name for name, part in made.items() if part.code not in (None, self._features_code)]
         if old and not busy:
-            busy = f"features of {', '.join(old)} have yet to be made by the code of now"
+            busy = f"features of {', '.join(old)} have yet to be made by the code of now (see their runs)"
         codes = (self._codes, reading.trained_by(instance, self.project))
         return State(
             now=now,

@@ -84,7 +84,8 @@ def test_it_goes_back_over_midnight(lake: Lake) -> None:
 
 
 def test_it_tells_when_and_about_what(lake: Lake) -> None:
-    put(lake, "one", 0, [1, 2], **{"received.when": ["2013-04-01T10:00", "2013-05-02T10:00"]})
+    when: dict[str, Any] = {"received.when": ["2013-04-01T10:00", "2013-05-02T10:00"]}
+    put(lake, "one", 0, [1, 2], **when)
     window = Window(lake, IT, 10, "1", lambda: None)  # type: ignore[arg-type,return-value]
     [rows] = window.read(known_days(lake))
     assert rows.partitions.tolist() == ["2013-04", "2013-05"]

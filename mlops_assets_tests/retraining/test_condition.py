@@ -296,6 +296,16 @@ def test_a_run_that_never_began_is_the_decisions_run_all_the_same(trained: Clock
     assert (last(trained).run_id, last(trained).outcome) == (run.run_id, "its run failed")
 
 
+def test_what_follows_a_training_set_is_asked_for_with_it_even_right_after_a_training(database: str) -> None:
+    at_once = POLICY.model_copy(update={"cool_down": dt.timedelta(0)})
+    clock = Clock(project(retraining=at_once), database)
+    for month in FIRST:
+        clock.upload(month)
+    assert clock.tick()
+    clock.upload("2013-04")
+    assert [clock.tick(), clock.tick()] == [False, True]  # each asks for all stages, or for none
+
+
 def test_while_nothing_happens_nothing_is_asked_of_the_tables(
     trained: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ class Demo:
             self._say(
                 "4", "From one of these answers back to the model, rows, object versions, code and runs."
             )
-            self.console.print(tree(follow(self.settings, PROJECTS, self.live.answer), partitions=1))
+            self.console.print(tree(follow(self.settings, PROJECTS, self.live.answer), brief=True))
         else:
             self.console.print("All of 2013 was asked about already. `mlops reset` starts over.")
         self._close()

@@ -45,10 +45,11 @@ def _resolved(story: Story) -> bool:
 
 
 def _calm(story: Story) -> bool:
-    """No training is under way, and the labels that landed last are in the real performance."""
-    landed = max(story.labels, default=None)
-    known = landed is None or any(one.month == landed for one in story.seen.real)
-    return known and all(training.ended is not None for training in story.seen.trainings)
+    """No training is under way, the last labels are in the real performance, the champion was judged."""
+    seen, landed = story.seen, max(story.labels, default=None)
+    known = landed is None or any(one.month == landed for one in seen.real)
+    judged = {verdict.champion for verdict in seen.verdicts[-1:]} == {p.version for p in seen.promotions[-1:]}
+    return known and judged and all(training.ended is not None for training in seen.trainings)
 
 
 def _verdicts(story: Story) -> str:
@@ -70,7 +71,9 @@ def _alerts(story: Story) -> str:
 NOTICED = Expectation("drift is seen and an alert tells of it", _noticed, _alerts)
 REPAIRED = Expectation("a training follows, and the endpoint answers with its version", _repaired, _trainings)
 RESOLVED = Expectation("the alert is resolved", _resolved, _alerts)
-AT_REST = Expectation("trainings are over and the last labels are joined", _calm, _trainings)
+AT_REST = Expectation(
+    "trainings are over, the last labels joined, and the champion watched", _calm, _trainings
+)
 
 FIRST_SHOWING = {"2013-04": NOTICED, "2013-05": REPAIRED, "2013-06": RESOLVED}
 """By month of traffic. Those after it may bring more of the same, or nothing: as the data has it."""

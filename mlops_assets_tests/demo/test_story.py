@@ -157,3 +157,11 @@ def test_a_training_without_a_promotion_repairs_nothing() -> None:
 
 def test_labels_that_are_not_joined_yet_are_waited_for() -> None:
     assert not expected.AT_REST.met(story()), "the outcomes of May are missing"
+
+
+def test_a_new_champion_that_was_not_watched_yet_is_waited_for() -> None:
+    told = story()
+    told.labels.pop("2013-05")
+    assert expected.AT_REST.met(told)
+    told.seen = msgspec.structs.replace(told.seen, verdicts=told.seen.verdicts[:-1])
+    assert not expected.AT_REST.met(told)

@@ -16,6 +16,7 @@ from mlops_assets_tests.automation import daemon
 from mlops_assets_tests.retraining.clock import Clock, project
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from mlops_assets.project import Project
@@ -52,9 +53,9 @@ def _child(killed: Killed, ticks: int, kill_at: str | None) -> None:
     ask, take = Trainings.ask, Trainings.take
     patches: dict[str, tuple[str, Any]] = {
         "decided": ("ask", _die),
-        "written down": ("ask", lambda *given: (ask(*given), _die())),
+        "written down": ("ask", _then_die(ask)),
         "run begun": ("take", _die),
-        "run knows why": ("take", lambda *given: (take(*given), _die())),
+        "run knows why": ("take", _then_die(take)),
     }
     if kill_at in patches:
         mock.patch.object(Trainings, *patches[kill_at]).start()
@@ -66,6 +67,14 @@ def _child(killed: Killed, ticks: int, kill_at: str | None) -> None:
 
 def _die(*_: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _then_die(real: Callable[..., None]) -> Callable[..., None]:
+    def call(*given: Any) -> None:
+        real(*given)
+        _die()
+
+    return call
 
 
 def _defs(of: Project, url: str, instance: dg.DagsterInstance) -> dg.Definitions:

@@ -7,6 +7,7 @@ twentieth of one that is made batch by batch.
 from __future__ import annotations
 
 import logging
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +70,9 @@ class RowMaker:
                 model = msgspec.json.decode(payload, type=Model)
             elif kind == record.BATCH:
                 batch = record.decode_batch(payload)
-                flags = [wanted(head) for head, _, _ in batch.asked]
+                flags = list(map(wanted, batch.heads))
                 if any(flags):
-                    kept = np.repeat(flags, [rows for _, rows, _ in batch.asked])
+                    kept = np.repeat(flags, batch.rows)
                     rows = self._table(_known(model), [batch]).to_pylist()
                     found += [row for row, keep in zip(rows, kept, strict=True) if keep]
         return found
@@ -79,16 +80,17 @@ class RowMaker:
     def _table(self, model: Model, batches: Sequence[Batch]) -> pa.Table:
         import pyarrow as pa
 
-        asked = [one for batch in batches for one in batch.asked]
-        counts = np.array([rows for _, rows, _ in asked])
+        heads = list(chain.from_iterable(batch.heads for batch in batches))
+        bodies = list(chain.from_iterable(batch.bodies for batch in batches))
+        counts = np.array(list(chain.from_iterable(batch.rows for batch in batches)))
         x = np.concatenate([batch.x for batch in batches])
         probability = np.concatenate([batch.probability for batch in batches])
         recorded = np.repeat([b.recorded for b in batches], [len(b.probability) for b in batches])
-        heads = [head for head, _, _ in asked]
+        servers = {server: server.hex() for server in {head.server for head in heads}}
         arrived = np.repeat([head.arrived for head in heads], counts)
         found: dict[str, Any] = {
             "request_id": _spread([head.request_id.rstrip(b"\0").decode() for head in heads], counts),
-            "answer_id": _spread([f"{head.server.hex()}:{head.number}" for head in heads], counts),
+            "answer_id": _spread([f"{servers[head.server]}:{head.number}" for head in heads], counts),
             "attempt": np.repeat(np.array([head.attempt for head in heads], dtype=np.int16), counts),
             "row": _places(counts),
             "time": pa.array(arrived).cast(pa.timestamp("us", tz="UTC")),
@@ -100,7 +102,7 @@ class RowMaker:
             "unknown": _unknown(model, batches),
         }
         found |= {USED + name: values for name, values in _used(model, x).items()}
-        received = self._received([body for _, _, body in asked], counts.tolist())
+        received = self._received(bodies, counts.tolist())
         found |= {RECEIVED + name: values for name, values in received.items()}
         columns = [
             found[field.name] if field.name in found else pa.nulls(len(x), field.type)

@@ -233,8 +233,8 @@ def leaking(frames: Any) -> pd.DataFrame:
     return frame.assign(wind_gust=20.0 + 30 * frame["late"])
 
 
-def with_build(world: World, build: Any) -> World:
-    features = world.project.features.model_copy(update={"build": build})
+def with_build(world: World, build: Any, **changes: Any) -> World:
+    features = world.project.features.model_copy(update={"build": build, **changes})
     project = world.project.model_copy(update={"features": features})
     return World(project, world.settings, world.store, world.instance, world.cursor)
 
@@ -259,25 +259,35 @@ def test_a_leak_into_the_features_is_withheld_and_asked_for_once(world: World) -
     assert [*trained_on(mended)] == [*FIRST_MONTHS, APRIL]
 
 
-def test_a_training_set_with_held_out_rows_is_not_made_and_nothing_follows_it(world: World) -> None:
-    """April's file delivers March's flights once more, under another number: April is held out."""
-    first = trained_on(world)
-    upload(world, GOOD)
-    frame = with_build(world, lambda frames: _moved(get_project("flight_delays").features.build(frames)))
-    for run in frame.settle():
-        assert run.success
-    made = len(world.instance.fetch_materializations(asset_key(world.project, "training_set"), 9).records)
-    result = world.train("training_set", "candidates/boosting")
-    assert not result.get_asset_materialization_events()
-    found = world.check("leakage", "training_set")
+def test_rows_of_another_month_are_no_features(world: World) -> None:
+    spoiled = with_build(world, lambda frames: _moved(get_project("flight_delays").features.build(frames)))
+    upload(spoiled, GOOD)
+    spoiled.settle()
+    found = spoiled.check("leakage", "features")
     assert not found.passed
-    assert "the last training row happens at 2013-03-31" in str(found.metadata["observed"].value)
-    key = asset_key(world.project, "training_set")
-    assert len(world.instance.fetch_materializations(key, limit=9).records) == made
-    manifest = latest(world.instance, key).metadata[MANIFEST]
-    assert manifest["held_out"]["partition"] == max(first)
+    assert "rows do not happen in 2013-04, the first at 2013-03-01" in str(found.metadata["observed"].value)
+    assert held(spoiled, "features") == [*FIRST_MONTHS]
 
 
 def _moved(frame: pd.DataFrame) -> pd.DataFrame:
-    times = frame["scheduled_departure"].str.replace("2013-04", "2013-03").str.replace("-31T", "-30T")
-    return frame.assign(scheduled_departure=times)
+    return frame.assign(scheduled_departure=frame["scheduled_departure"].str.replace("2013-04", "2013-03"))
+
+
+def test_a_training_set_with_held_out_rows_is_not_made_and_nothing_follows_it(world: World) -> None:
+    """Features without times of their own, whose April is March over again."""
+    first = trained_on(world)
+    march = latest(world.instance, asset_key(world.project, "features"), FIRST_MONTHS[-1])
+    rows = (world.defs.resources or {})["lake"].get_frame(march.lake_key)
+    spoiled = with_build(world, lambda _: rows, event_time=None)
+    upload(spoiled, GOOD)
+    spoiled.settle()
+    assert held(spoiled, "features") == [*FIRST_MONTHS, APRIL]
+    key = asset_key(world.project, "training_set")
+    made = len(world.instance.fetch_materializations(key, limit=9).records)
+    result = spoiled.train("training_set", "candidates/boosting")
+    assert not result.get_asset_materialization_events()
+    found = spoiled.check("leakage", "training_set")
+    assert not found.passed
+    assert "held-out rows (100.0%) are among the training rows" in str(found.metadata["observed"].value)
+    assert len(world.instance.fetch_materializations(key, limit=9).records) == made
+    assert latest(world.instance, key).metadata[MANIFEST]["held_out"]["partition"] == max(first)

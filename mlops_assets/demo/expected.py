@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlops_assets.demo.story import AlertSpan, Story
+    from mlops_assets.demo.story import AlertSpan, Story, Verdict
 
 DRIFT = ("feature_drift", "score_drift")
 CAUSES = ("drift", "performance")
@@ -45,16 +45,26 @@ def _resolved(story: Story) -> bool:
 
 
 def _calm(story: Story) -> bool:
-    """No training is under way, the last labels are in the real performance, the champion was judged."""
+    """No training is under way, the last labels are in the real performance, the champion was judged.
+
+    An alert about a check that passes now is about to be resolved.
+    """
     seen, landed = story.seen, max(story.labels, default=None)
     known = landed is None or any(one.month == landed for one in seen.real)
     judged = {verdict.champion for verdict in seen.verdicts[-1:]} == {p.version for p in seen.promotions[-1:]}
-    return known and judged and all(training.ended is not None for training in seen.trainings)
+    passing = {check for check, verdict in _last(story).items() if verdict.passed}
+    open_still = any(a.ended is None and a.fingerprint.rpartition(":")[2] in passing for a in seen.alerts)
+    done = all(training.ended is not None for training in seen.trainings)
+    return known and judged and done and not open_still
+
+
+def _last(story: Story) -> dict[str, Verdict]:
+    """Each check's last verdict."""
+    return {verdict.check: verdict for verdict in story.seen.verdicts}
 
 
 def _verdicts(story: Story) -> str:
-    last = {verdict.check: verdict for verdict in story.seen.verdicts}
-    told = [f"{v.check} {'passes' if v.passed else 'fails'} ({v.observed})" for v in last.values()]
+    told = [f"{v.check} {'passes' if v.passed else 'fails'} ({v.observed})" for v in _last(story).values()]
     return f"the checks' last verdicts: {'; '.join(told) or 'none'}"
 
 

@@ -165,3 +165,14 @@ def test_a_new_champion_that_was_not_watched_yet_is_waited_for() -> None:
     assert expected.AT_REST.met(told)
     told.seen = msgspec.structs.replace(told.seen, verdicts=told.seen.verdicts[:-1])
     assert not expected.AT_REST.met(told)
+
+
+def test_an_alert_that_is_about_to_be_resolved_is_waited_for() -> None:
+    told = story()
+    told.labels.pop("2013-05")
+    lasting = [msgspec.structs.replace(alert, ended=None) for alert in told.seen.alerts]
+    told.seen = msgspec.structs.replace(told.seen, alerts=lasting)
+    assert not expected.AT_REST.met(told)
+    failing = [*told.seen.verdicts, verdict(60, passed=False, champion="2")]
+    told.seen = msgspec.structs.replace(told.seen, verdicts=failing)
+    assert expected.AT_REST.met(told), "it lasts as long as the check fails: nothing to wait for"

@@ -254,11 +254,11 @@ def replay(  # noqa: PLR0913 - a command's options
 
 @app.command()
 def demo() -> None:
-    """Real flights become a served model, and a better one follows. Leaves the platform running."""
+    """Real flights become a served model, and the loop repairs it under live traffic. Leaves all running."""
     from mlops_assets.demo import run_demo
 
     with _errors():
-        code = run_demo(_settings())
+        code = run_demo(_settings(), _console())
     raise typer.Exit(code)
 
 

@@ -59,11 +59,10 @@ def split(
     """Each request's part of what one run of the model predicted for all of them."""
     positive = (predicted.probability >= served.loaded.threshold).tolist()
     rows: list[Any] = list(map(row, positive, predicted.probability.tolist()))
-    for name, marks in predicted.unknown.items():
-        if marks.any():
-            for number in np.flatnonzero(marks).tolist():
-                earlier = rows[number].unknown
-                rows[number].unknown = [name] if earlier is msgspec.UNSET else [*earlier, name]
+    for name, marks in predicted.marked.items():
+        for number in np.flatnonzero(marks).tolist():
+            earlier = rows[number].unknown
+            rows[number].unknown = [name] if earlier is msgspec.UNSET else [*earlier, name]
     answers, start = [], 0
     for asked in batch:
         end = start + len(asked.rows)

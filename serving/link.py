@@ -33,7 +33,9 @@ Answered = tuple[int, int, bytes]
 @dataclass(slots=True)
 class _Waiting:
     future: asyncio.Future[Answered]
-    head: frames.AskHead
+    asked: tuple[int, bytes, int]
+    """Number, id, when it arrived."""
+
     body: bytes
     deadline: float
     sent: int = 0
@@ -84,8 +86,8 @@ class Link:
             raise RequestError(503, f"{len(self._waiting)} requests are waiting already; try again later")
         self._number += 1
         loop = asyncio.get_running_loop()
-        head = frames.AskHead(self._number, request_id, self.server, arrived, 0)
-        waiting = _Waiting(loop.create_future(), head, body, loop.time() + self._answer_seconds)
+        asked = (self._number, request_id, arrived)
+        waiting = _Waiting(loop.create_future(), asked, body, loop.time() + self._answer_seconds)
         self._waiting[self._number] = waiting
         self._bytes += len(body)
         if self._wire is not None:
@@ -96,7 +98,8 @@ class Link:
         waiting.sent += 1
         if not self._outbox:
             loop.call_soon(self._flush)
-        head = frames.ASK.pack(len(waiting.body), *waiting.head[:4], waiting.sent)
+        number, request_id, arrived = waiting.asked
+        head = frames.ASK.pack(len(waiting.body), number, request_id, self.server, arrived, waiting.sent)
         self._outbox.append(head + waiting.body)
 
     def _flush(self) -> None:

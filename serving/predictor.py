@@ -6,6 +6,7 @@ Loading runs no code of the file: ONNX Runtime reads the graph, msgspec the JSON
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,11 @@ class Predicted:
     probability: NDArray[np.float64]
     unknown: Mapping[str, NDArray[np.bool_]]
     x: NDArray[np.float32]
+
+    @cached_property
+    def marked(self) -> dict[str, NDArray[np.bool_]]:
+        """The part of ``unknown`` that marks a row."""
+        return {name: marks for name, marks in self.unknown.items() if marks.any()}
 
 
 class Predictor:

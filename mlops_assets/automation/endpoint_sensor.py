@@ -88,7 +88,6 @@ def build_endpoint_sensor(project: Project, url: str) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"{project.name}_endpoint",
         description=f"Looks whether the endpoint at {url} serves the champion, reports when that changes.",
-        asset_selection=dg.AssetSelection.assets(asset_key(project, "endpoint")),
         minimum_interval_seconds=LOOK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )

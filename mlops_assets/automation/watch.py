@@ -23,7 +23,7 @@ from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.tables import Tables, only_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mlops_assets.automation.watch_plan import View, Work
     from mlops_assets.project import Project
@@ -75,11 +75,18 @@ class Asking:
                     found.append(request)
                     kind = one.kind
                     break
-        lane = f"{self.project.name}/report"
         report = report_due(view)
-        if report is not None and not self._busy(lane):
-            found += [r for r in [self._request(report, lane)] if r is not None]
+        if report is not None and (not found or self._impatient(view)):
+            lane = f"{self.project.name}/report"
+            if not self._busy(lane) and (self._impatient(view) or self._calm()):
+                found += [request for request in [self._request(report, lane)] if request is not None]
         return found, kind
+
+    def _impatient(self, view: View) -> bool:
+        return time.time() - float(view.failure["at"]) >= self.limits.report_patience
+
+    def _calm(self) -> bool:
+        return not self.instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES), limit=1)
 
     def _busy(self, lane: str) -> bool:
         wanted = dg.RunsFilter(tags={LANE_TAG: lane}, statuses=NOT_FINISHED_STATUSES)
@@ -93,8 +100,10 @@ class Asking:
             return None
         if work.kind == "predictions" and work.partition:
             self.instance.add_dynamic_partitions(days_def(self.project).name or "", [work.partition])
-        # Trainings and new objects go first; trying again is the sensor's own business.
-        tags = {LANE_TAG: lane, WORK_TAG: base, "dagster/priority": "-1", "dagster/max_retries": "0"}
+        # Trainings and new objects go first, and verdicts before pictures of them; trying again is the
+        # sensor's own business.
+        priority = "-2" if work.kind == "drift_report" else "-1"
+        tags = {LANE_TAG: lane, WORK_TAG: base, "dagster/priority": priority, "dagster/max_retries": "0"}
         if work.partition:
             tags["dagster/partition"] = work.partition  # said here, Dagster need not look it up
         return dg.RunRequest(
@@ -104,7 +113,7 @@ class Asking:
             tags=tags,
         )
 
-    def _may_try(self, records: list[dg.RunRecord]) -> bool:
+    def _may_try(self, records: Sequence[dg.RunRecord]) -> bool:
         failures = list(_failures(records))
         if len(failures) >= self.limits.attempts:
             return False
@@ -116,7 +125,7 @@ class Asking:
         return time.time() - ended >= wait
 
 
-def _failures(records: list[dg.RunRecord]) -> Iterator[dg.RunRecord]:
+def _failures(records: Sequence[dg.RunRecord]) -> Iterator[dg.RunRecord]:
     """The newest runs, newest first, until one that succeeded."""
     for record in records:
         if record.dagster_run.status == dg.DagsterRunStatus.SUCCESS:

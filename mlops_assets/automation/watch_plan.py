@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_assets.lifecycle import drift, drift_report, outcomes, performance
 
@@ -25,13 +25,15 @@ class WatchLimits:
     A day of the log is looked into again when its new objects hold a ``share`` of the drift window, or
     when the last look was ``patience`` seconds ago: a run for each few rows would be endless. Work that
     failed is asked for ``attempts`` times, ``backoff`` seconds apart, then twice that; when what it is
-    made from changes, it is other work.
+    made from changes, it is other work. A report waits ``report_patience`` seconds for other runs to end,
+    a training say: it is a picture of what that one mends.
     """
 
     share: float = 0.05
     patience: float = 60.0
     attempts: int = 3
     backoff: float = 30.0
+    report_patience: float = 120.0
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class View:
     outcomes: Mapping[str, str]
     champion: Watched | None
     drift: str
-    verdict: str
-    """The failing verdict of the last drift, "" if it passes."""
+    failure: Mapping[str, Any]
+    """The last drift verdict that failed (``drift.LAST_FAILURE``), over or not; empty if none has."""
     performance: str
     measured: Collection[str]
     """Versions whose outcomes the last performance was made of."""
@@ -95,7 +97,7 @@ def due(view: View, window_rows: int, limits: WatchLimits) -> list[Work]:
 
 def report_due(view: View) -> Work | None:
     """The report to draw, if one is missing."""
-    if not view.verdict or (state := drift_report.state_of(view.verdict)) == view.report:
+    if not view.failure or (state := drift_report.state_of(view.failure[drift.VERDICT])) == view.report:
         return None
     return Work("drift_report", None, state)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.automation.conditions import DATA_VERSION_TAG
 from mlops_assets.automation.watch_plan import Listed, View
 from mlops_assets.lifecycle.describe import asset_key
-from mlops_assets.lifecycle.drift import VERDICT
+from mlops_assets.lifecycle.drift import LAST_FAILURE
 from mlops_assets.lifecycle.lineage import NotMaterializedError, data_versions
 from mlops_assets.lifecycle.log_days import logged_by_partition, logged_days, state_of
 from mlops_assets.lifecycle.performance import OUTCOMES
@@ -65,7 +65,7 @@ def look(  # noqa: PLR0913 - all that is looked at
         outcomes=data_versions(instance, asset_key(project, "outcomes")),
         champion=_champion(instance, project),
         drift=drift.state,
-        verdict=str(drift.metadata.get(VERDICT, "")),
+        failure=drift.metadata.get(LAST_FAILURE, {}),
         performance=performance.state,
         measured=set(performance.metadata.get(OUTCOMES, {})),
         report=_last(instance, project, "drift_report").state,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,6 +28,8 @@ from mlops_assets.platform.show import progress
 from mlops_assets.trace import TraceError, follow, tree
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mlops_assets.demo.show import Chapter
     from mlops_assets.project import Project
     from mlops_assets.settings import Settings
@@ -49,9 +50,9 @@ STOPS = (
 class Demo:
     """One showing, told on ``console``."""
 
-    def __init__(self, settings: Settings, console: Console | None = None) -> None:
+    def __init__(self, settings: Settings, console: Console) -> None:
         self.settings = settings
-        self.console = console or Console()
+        self.console = console
         self.project: Project = get_project(PROJECT)
         self.dagster = Dagster(settings.dagster_url)
         self.endpoint = settings.endpoint_url(self.project.endpoint.port_offset)
@@ -74,7 +75,7 @@ class Demo:
             self._say(
                 "4", "From one of these answers back to the model, rows, object versions, code and runs."
             )
-            self.console.print(tree(follow(self.settings, PROJECTS, self.live.answer), partitions=1))
+            self.console.print(tree(follow(self.settings, PROJECTS, self.live.answer), brief=True))
         else:
             self.console.print("All of 2013 was asked about already. `mlops reset` starts over.")
         self._close()
@@ -116,9 +117,9 @@ class Demo:
         )
 
 
-def run_demo(settings: Settings) -> int:
-    """Show the demo; the exit code: 0 only if all of it happened."""
-    demo = Demo(settings)
+def run_demo(settings: Settings, console: Console) -> int:
+    """Show the demo on ``console``; the exit code: 0 only if all of it happened."""
+    demo = Demo(settings, console)
     try:
         demo.run()
     except STOPS as error:

@@ -34,36 +34,36 @@ class Eyes:
     def __init__(self, settings: Settings, project: Project, dagster: Dagster) -> None:
         self._url, self._project, self._dagster = settings.dagster_database, project.name, dagster
 
-    def look(self, since: float) -> Seen:
-        """What happened after ``since``: of verdicts and estimates the latest.
+    def look(self, since: float, latest: int = LATEST) -> Seen:
+        """What happened after ``since``; of each check's verdicts, and of estimates, the ``latest``.
 
         Raises ``ObserveError`` when Dagster does not answer.
         """
         made = self._dagster.made(self._project, "performance", 1)
         engine = engine_for(self._url)
         return Seen(
-            verdicts=self._verdicts(since),
+            verdicts=self._verdicts(since, latest),
             alerts=alerts(engine, self._project, since),
             trainings=trainings(engine, self._project, since),
             promotions=promotions(engine, self._project),
-            estimates=self._estimates(since),
+            estimates=self._estimates(since, latest),
             real=[_real(entry) for entry in (made[0].metadata.get("series") or [] if made else [])],
         )
 
-    def _verdicts(self, since: float) -> list[Verdict]:
+    def _verdicts(self, since: float, latest: int) -> list[Verdict]:
         found = []
         for asset, check in CHECKS:
-            for one in self._dagster.verdicts(self._project, asset, check, LATEST):
+            for one in self._dagster.verdicts(self._project, asset, check, latest):
                 if one.at > since:
                     told = {name: str(one.metadata.get(name, "")) for name in ("observed", "allowed")}
                     champion = str(one.metadata.get("champion", ""))
                     found.append(Verdict(one.at, check, one.passed, champion, **told))
         return sorted(found, key=lambda verdict: verdict.at)
 
-    def _estimates(self, since: float) -> list[Estimate]:
+    def _estimates(self, since: float, latest: int) -> list[Estimate]:
         return [
             Estimate(made.at, str(made.metadata["champion"]), float(made.metadata["expected"]["roc_auc"]))
-            for made in reversed(self._dagster.made(self._project, "drift", LATEST))
+            for made in reversed(self._dagster.made(self._project, "drift", latest))
             if made.at > since and made.metadata.get("judged") and made.metadata.get("expected")
         ]
 

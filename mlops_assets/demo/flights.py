@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """``place``: how far into the month its flights leave, from 0 to 1. ``rows``: how many there are."""
+    """A question about ``rows`` flights. ``place``: its place in the month, from 0 to 1, evenly spaced."""
 
     place: float
     rows: int
@@ -33,17 +33,17 @@ def requests_of(project: Project, month: str) -> list[Request]:
     import pandas as pd
 
     flights = _scheduled(project, month)
-    leaves = pd.to_datetime(flights["scheduled_departure"])
-    began = pd.Timestamp(f"{month}-01")
-    length = (began + pd.offsets.MonthBegin(1)) - began
-    place = ((leaves.dt.floor("h") - began) / length).rename("place")
+    hour = pd.to_datetime(flights["scheduled_departure"]).dt.floor("h").rename("hour")
     rows = _instances(project, flights)
-    groups = cast("Mapping[tuple[float, str], Sequence[int]]", flights.groupby([place, "origin"]).indices)
-    found = []
-    for (hour, _), numbers in sorted(groups.items()):
-        body = msgspec.json.encode({"instances": [rows[number] for number in numbers]})
-        found.append(Request(float(hour), len(numbers), body))
-    return found
+    groups = cast("Mapping[tuple[Any, str], Sequence[int]]", flights.groupby([hour, "origin"]).indices)
+    return [
+        Request(
+            place=number / len(groups),
+            rows=len(places),
+            body=msgspec.json.encode({"instances": [rows[place] for place in places]}),
+        )
+        for number, (_, places) in enumerate(sorted(groups.items()))
+    ]
 
 
 def _scheduled(project: Project, month: str) -> pd.DataFrame:

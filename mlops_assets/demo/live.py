@@ -81,6 +81,10 @@ class LiveTraffic:
                 self._month(traffic, month, requests, wanted)
             self._wait_for(traffic, AT_REST)
         save(self.folder / "story.json", self.story)
+        if first and len(self.story.by_version()) < 2:
+            raise DemoError(
+                "the endpoint answered with one version only: no swap came while there was traffic"
+            )
         if self.story.failed:
             what = "; ".join(traffic.tally.failures)
             raise DemoError(f"{self.story.failed} of {self.story.requests} requests failed: {what}")

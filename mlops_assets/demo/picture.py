@@ -42,6 +42,7 @@ def draw(story: Story) -> bytes:
     _name_months(traffic, story, scale)
     quality.set_xlim(0, scale.length + 1)
     quality.set_xlabel("time since the first request (minutes:seconds)")
+    quality.xaxis.get_major_locator().set_params(steps=[1.2, 3, 6])  # 12, 30, 60, 120 seconds
     quality.xaxis.set_major_formatter(lambda x, _: f"{int(x) // 60}:{int(x) % 60:02d}")
     figure.suptitle(_title(story), x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     into = BytesIO()
@@ -154,8 +155,9 @@ def _ground(axes: Any, story: Story, scale: Scale) -> None:
 
 
 def _name_months(axes: Any, story: Story, scale: Scale) -> None:
-    for month in story.months:
-        axes.annotate(f"flights of {month.name}", (scale(month.began), 1), (3, -3), fontsize=9, color=INK,
+    for number, month in enumerate(story.months):
+        text = month.name if number else f"flights of {month.name}"
+        axes.annotate(text, (scale(month.began), 1), (3, -3), fontsize=9, color=INK,
                       xycoords=("data", "axes fraction"), textcoords="offset points", va="top")  # fmt: skip
 
 

@@ -96,7 +96,8 @@ def _lane(lane: str, spans: list[Span], scale: Scale) -> list[Text]:
         begin, end = _column(scale, span.began), _column(scale, span.ended or scale.end)
         width = max(end - begin, 1)
         style = "white on red" if lane == ALERTS else "black on white"
-        lines[row] = _put(lines[row], begin, f"{span.text[:width]:<{width}}", style)
+        bar = f"{span.text} "[:width].ljust(width, "━")  # seen without colours, too
+        lines[row] = _put(lines[row], begin, bar, style)
     return lines
 
 
@@ -154,10 +155,12 @@ def quality(story: Story) -> Table:
     """What was promised, expected without labels, and real, by month and version."""
     table = Table(
         "flights of", "version", "rows", "promised", "expected", "real", "interval",
-        title="ROC AUC: promised by the evaluation, expected without labels, real on outcomes",
+        title="ROC AUC: promised, expected without labels, real on outcomes",
         title_justify="left", box=None,
     )  # fmt: skip
     for one in story.seen.real:
+        if one.roc_auc is None:
+            continue  # a row or two: nothing can be said of ranks
         interval = f"{one.low:.3f} to {one.high:.3f}" if one.low is not None and one.high is not None else "-"
         figures = [
             f"{value:.3f}" if value is not None else "-"

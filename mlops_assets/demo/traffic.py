@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 CONNECTIONS = 4
 TIMEOUT_SECONDS = 30.0
 TICK_SECONDS = 0.02
-SLOW = 6.0
-"""How much slower the last part of a month passes while the platform is at work."""
+SLOW = 25.0
+"""How much slower the last part of a month passes while something is awaited: requests become few, but
+there are some for minutes."""
 SLOW_FROM = 0.75
 FAILURES_KEPT = 20
 

@@ -43,6 +43,31 @@ class Fitted:
     summary: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Checkpoints(Protocol):
+    """Where a fit keeps how far it is: one whose process was ended goes on, instead of starting over."""
+
+    def load(self) -> bytes | None:
+        """What was saved last; None if nothing was."""
+        ...
+
+    def save(self, state: bytes) -> None:
+        """Keep ``state`` in place of what was saved before, whole or not at all."""
+        ...
+
+
+class NoCheckpoints:
+    """Keeps nothing."""
+
+    def load(self) -> bytes | None:
+        return None
+
+    def save(self, state: bytes) -> None:
+        del state
+
+
+NO_CHECKPOINTS = NoCheckpoints()
+
+
 @runtime_checkable
 class Family(Protocol):
     """A way to fit a candidate. Implementations are frozen declarations (``Network``, ``Boosting``).
@@ -56,6 +81,12 @@ class Family(Protocol):
     @property
     def kinds(self) -> frozenset[str]: ...
 
-    def fit(self, examples: Examples, progress: Progress) -> Fitted:
-        """Fit on ``examples``; the last rows in time are the family's own validation rows."""
+    def fit(
+        self, examples: Examples, progress: Progress, checkpoints: Checkpoints = NO_CHECKPOINTS
+    ) -> Fitted:
+        """Fit on ``examples``; the last rows in time are the family's own validation rows.
+
+        Goes on from what ``checkpoints`` holds of a fit of this same family on these same examples. A
+        family that fits within seconds may ignore them.
+        """
         ...

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_assets.bundle import INPUT, OUTPUT
-from mlops_assets.families import Examples, Fitted, Progress
+from mlops_assets.families import NO_CHECKPOINTS, Checkpoints, Examples, Fitted, Progress
 from mlops_assets.families.encoding import forget_some
 
 if TYPE_CHECKING:
@@ -43,8 +43,11 @@ class Boosting:
 
     kinds: ClassVar[frozenset[str]] = frozenset({"scikitlearn"})
 
-    def fit(self, examples: Examples, progress: Progress) -> Fitted:
-        """Fit on all rows."""
+    def fit(
+        self, examples: Examples, progress: Progress, checkpoints: Checkpoints = NO_CHECKPOINTS
+    ) -> Fitted:
+        """Fit on all rows. ``checkpoints`` are not used: starting over costs a few seconds."""
+        del checkpoints
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         started = time.monotonic()

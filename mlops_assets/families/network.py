@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal
 
-from mlops_assets.families import Examples, Fitted, Progress
+from mlops_assets.families import NO_CHECKPOINTS, Checkpoints, Examples, Fitted, Progress
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -21,6 +21,9 @@ class Network:
     weights' moving average over the steps. On a CPU the result is the same for the same ``seed`` and
     ``threads`` (more than one thread: see ``Boosting``). On CUDA it computes in bfloat16 where the
     device can.
+
+    ``processes``: more than one share each batch (PyTorch's DistributedDataParallel, started by torchrun
+    on this machine: NCCL with a device each, else gloo); batches are as large as with one.
     """
 
     name: str = "network"
@@ -37,26 +40,38 @@ class Network:
     seed: int = 0
     threads: int = 1
     device: Device = "auto"
+    processes: int = 1
 
     kinds: ClassVar[frozenset[str]] = frozenset({"pytorch"})
 
-    def fit(self, examples: Examples, progress: Progress) -> Fitted:
+    def fit(
+        self, examples: Examples, progress: Progress, checkpoints: Checkpoints = NO_CHECKPOINTS
+    ) -> Fitted:
         """Find the number of epochs with the last ``validation_share`` of the rows; fit on all.
 
-        Raises ``RuntimeError`` if ``device`` is cuda and there is none.
+        The state after each epoch goes to ``checkpoints``: a fit that was cut off loses one epoch at most,
+        and comes to the same model. Raises ``RuntimeError`` if ``device`` is cuda and there is none, or
+        if one of several processes fails; ``ValueError`` for a checkpoint of another fit.
         """
-        from mlops_assets.families.network_fit import NetworkFit
-
         started = time.monotonic()
-        fit = NetworkFit(self, examples)
-        history = fit.run(progress)
+        if self.processes == 1:
+            from mlops_assets.families.network_fit import NetworkFit
+
+            done = NetworkFit(self, examples).run(progress, checkpoints)
+        else:
+            from mlops_assets.families.network_processes import fit_in_processes
+
+            done = fit_in_processes(self, examples, progress, checkpoints)
+        best = done.history[done.best_epoch - 1]
         summary = {
-            "epochs": len(history),
-            "best_epoch": fit.best_epoch,
-            "validation_loss": history[fit.best_epoch - 1]["validation_loss"],
-            "validation_auc": history[fit.best_epoch - 1]["validation_auc"],
+            "epochs": len(done.history),
+            "best_epoch": done.best_epoch,
+            "validation_loss": best["validation_loss"],
+            "validation_auc": best["validation_auc"],
             "seconds": round(time.monotonic() - started, 3),
-            "device": fit.device,
-            "bf16": fit.bf16,
+            "device": done.device,
+            "bf16": done.bf16,
+            "processes": self.processes,
+            "resumed_at_epoch": done.resumed_at,
         }
-        return Fitted(fit.to_onnx(), asdict(self), tuple(history), summary)
+        return Fitted(done.onnx, asdict(self), done.history, summary)

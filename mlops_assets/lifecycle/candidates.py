@@ -13,6 +13,7 @@ from mlops_assets.lifecycle.lineage import MLFLOW_RUN, MODEL_URI, TRAINING_SET
 from mlops_assets.lifecycle.tracking import RUN_TAG, log_bytes, run_url
 from mlops_assets.lifecycle.training_set import TrainingSet, read_training_set
 from mlops_assets.project import Project
+from mlops_assets.resources.checkpoints import LakeCheckpoints
 from mlops_assets.resources.lake import Lake
 from mlops_assets.retraining.reasons import read_reason
 
@@ -50,12 +51,16 @@ def build_candidate(project: Project, family: Family) -> dg.AssetsDefinition:
             mlflow.set_tags(_tags(context, project, family, version))
             _log_dataset(mlflow, project, training_set, frame, lake)
             examples, encoder = make_examples(project, frame)
+            checkpoints = LakeCheckpoints(
+                lake, f"{project.name}/checkpoints/{family.name}/{training_set.id}-{version}.pt"
+            )
             started = time.monotonic()
-            fitted = family.fit(examples, _progress(context, family))
+            fitted = family.fit(examples, _progress(context, family), checkpoints)
             seconds = time.monotonic() - started
             bundle = make_bundle(project, family, fitted, encoder, frame, training_set.id, version)
             plot = _log_history(mlflow, fitted, seconds)
             model_uri = _log_model(mlflow, bundle)
+            checkpoints.clear()
         return dg.MaterializeResult(
             metadata={
                 MODEL_URI: model_uri,

@@ -3,9 +3,11 @@
 import datetime as dt
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -14,7 +16,6 @@ from mlops_assets.lifecycle.checking import check_spec
 from mlops_assets.lifecycle.describe import asset_key, common, step
 from mlops_assets.lifecycle.lineage import (
     TRAINING_SET,
-    Materialized,
     NotMaterializedError,
     data_versions,
     latest,
@@ -26,6 +27,8 @@ from mlops_assets.resources.lake import Lake
 from mlops_assets.resources.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import pandas as pd
 
     from mlops_assets.judging.gate import Verdict
@@ -40,8 +43,10 @@ CHECKS = {
 CHAMPION = "champion"
 VERDICT = "verdict"
 """Metadata: names a failing verdict for as long as it lasts, "" while the checks pass."""
+LAST_FAILURE = "last failure"
+"""Metadata: when a verdict began to fail last (``at``), of which champion, and the ``SAMPLE`` of its window
+that a report is drawn from; it is there when the verdict is over, too."""
 SAMPLE = "sample"
-"""Metadata: where the rows of the window lie that a report is drawn from."""
 
 
 @dataclass
@@ -95,7 +100,9 @@ def build_drift(project: Project, registry: Registry) -> dg.AssetsDefinition:
         champion = watched(context.instance, project)
         days = data_versions(context.instance, asset_key(project, "predictions"))
         seen = look(lake, registry, project, champion, days)
-        note = _note(lake, project, champion, seen, _before(context.instance, project), context.run.run_id)
+        _keep_expected(lake, project, champion, seen)
+        run_id, before = context.run.run_id, _before(context.instance, project)
+        note = _note(champion, seen, before, run_id, partial(_put_sample, lake, project, seen.sample))
         yield dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(state_of(champion, days)),
@@ -110,7 +117,7 @@ def build_drift(project: Project, registry: Registry) -> dg.AssetsDefinition:
     return drift
 
 
-def state_of(champion: Watched, days: dict[str, str]) -> str:
+def state_of(champion: Watched, days: "Mapping[str, str]") -> str:
     """The data version of the verdict: tells apart what it would be made from."""
     made_of = [champion.version, champion.model_uri, sorted((d, objects_of(s)) for d, s in days.items())]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
@@ -162,37 +169,47 @@ def _iso(micros: int) -> str:
     return dt.datetime.fromtimestamp(micros / 1e6, dt.UTC).isoformat(timespec="milliseconds")
 
 
-def _before(instance: dg.DagsterInstance, project: Project) -> Materialized | None:
+def _before(instance: dg.DagsterInstance, project: Project) -> "Mapping[str, Any]":
     try:
-        return latest(instance, asset_key(project, "drift"))
+        return latest(instance, asset_key(project, "drift")).metadata
     except NotMaterializedError:
-        return None
+        return {}
 
 
-def _note(  # noqa: PLR0913 - all that is written down beside the verdict
-    lake: Lake, project: Project, champion: Watched, seen: Seen, before: Materialized | None, run_id: str
-) -> dict[str, Any]:
-    """Keep what a later report and a later comparison need; metadata that says where."""
-    import io
-
+def _keep_expected(lake: Lake, project: Project, champion: Watched, seen: Seen) -> None:
+    """Keep what is expected of the champion, to be compared with the truth when that comes."""
     from mlops_assets.lifecycle.estimates import Said, say
 
     if seen.expected is not None and seen.verdict.judged:
         e = seen.expected
         said = Said(seen.last, e.rows, seen.partitions, e.roc_auc, e.log_loss, e.brier, e.positive_rate)
         say(lake, project, champion.version, said)
+
+
+def _note(
+    champion: Watched, seen: Seen, before: "Mapping[str, Any]", run_id: str, keep: "Callable[[str], str]"
+) -> dict[str, Any]:
+    """Which failing verdict this is, and which was the last, as metadata; ``keep`` stores the sample."""
+    last = {LAST_FAILURE: before[LAST_FAILURE]} if LAST_FAILURE in before else {}
     failed = [v.name for v in (seen.verdict.features, seen.verdict.scores) if not v.passed]
     if not failed:
-        return {VERDICT: ""}
-    kind = f"{champion.version}/{'+'.join(failed)}/"
-    known = str(before.metadata.get(VERDICT, "")) if before else ""
-    if known.startswith(kind):
-        return {VERDICT: known, SAMPLE: before.metadata[SAMPLE] if before else ""}
+        return {VERDICT: "", **last}
+    lasting = str(before.get(VERDICT, ""))
+    if lasting.startswith(f"{champion.version}/"):
+        return {VERDICT: lasting, **last}  # the same as before: one report is drawn of it
+    verdict = f"{champion.version}/{'+'.join(failed)}/{run_id[:8]}"
+    failure = {VERDICT: verdict, CHAMPION: champion.version, SAMPLE: keep(run_id), "at": time.time()}
+    return {VERDICT: verdict, LAST_FAILURE: failure}
+
+
+def _put_sample(lake: Lake, project: Project, sample: "pd.DataFrame", run_id: str) -> str:
+    import io
+
     key = f"{project.name}/drift/samples/{run_id}.parquet"
     buffer = io.BytesIO()
-    seen.sample.to_parquet(buffer, index=False, compression="zstd")
+    sample.to_parquet(buffer, index=False, compression="zstd")
     lake.put(key, buffer.getvalue(), "application/vnd.apache.parquet")
-    return {VERDICT: f"{kind}{run_id[:8]}", SAMPLE: key}
+    return key
 
 
 def _metadata(champion: Watched, seen: Seen) -> dict[str, Any]:

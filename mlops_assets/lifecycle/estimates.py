@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mlops_assets.project import Project
     from mlops_assets.resources.lake import Lake
 
-KEPT = 500
+KEPT = 200
 """Entries of a version: older ones go."""
 
 
@@ -42,9 +42,9 @@ def said_before(lake: Lake, project: Project, version: str) -> list[Said]:
 
 
 def say(lake: Lake, project: Project, version: str, said: Said) -> None:
-    """Append ``said``; what was said of the same predictions before is replaced."""
+    """Append ``said``; what was said of the same window before is replaced."""
     kept = said_before(lake, project, version)
-    if kept and (kept[-1].rows, kept[-1].partitions) == (said.rows, said.partitions):
+    if kept and kept[-1].at == said.at:
         kept.pop()
     key = estimates_key(project, version)
     lake.put(key, msgspec.json.encode([*kept, said][-KEPT:]), "application/json")

@@ -55,7 +55,7 @@ def build_features(project: Project) -> dg.AssetsDefinition:
         frame = project.features.build(frames)
         summary = summarize(frame, frame_hash(frame))
         others = other_summaries(context.instance, key, partition)
-        verdicts = judge_features(project.features, frame, summary, list(others.values()))
+        verdicts = judge_features(project.features, partition, frame, summary, list(others.values()))
         if not all(verdict.passed for verdict in verdicts):
             yield from map(check_result, verdicts)
             return

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.project import Project
 
-_DTYPES = {"int": "Int64", "float": "float64", "bool": "boolean", "str": "object"}
+_DTYPES: dict[str, Any] = {"int": "Int64", "float": "float64", "bool": "boolean", "str": "object"}
 LABEL, EVENT_TIME = "label", "event_time"
 LOGGED = ("request_id", "row", "time", "version", "probability")
 """What an outcome has of its prediction."""

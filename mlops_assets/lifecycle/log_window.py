@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -80,32 +81,56 @@ class Window:
 
         from serving.prediction_log.reader import read_batches
 
-        entries = self._entries(days)
-        keys = [entry.key for entry in entries]
+        columns = ["time", "version", "probability", event_time_column(self._project)]
+        columns += [*used_columns(self._project), *received_columns(self._project)]
+        columns = list(dict.fromkeys(columns))
+        keys = self._with_columns([entry.key for entry in self._entries(days)], columns)
         client, bucket = self._lake.s3.get_client(), self._lake.bucket
         times = [_micros(batch) for batch in read_batches(client, bucket, keys, ["time"])]
         arrivals = np.concatenate(times) if times else np.empty(0, dtype=np.int64)
         late = max(0, arrivals.size - self._size)
         since = np.partition(arrivals, late)[late] if arrivals.size else 0
-        columns = ["time", "version", "probability", event_time_column(self._project)]
-        columns += [*used_columns(self._project), *received_columns(self._project)]
-        for batch in read_batches(client, bucket, keys, list(dict.fromkeys(columns))):
+        for batch in read_batches(client, bucket, keys, columns):
             mine = batch.filter(pa.array(_micros(batch) >= since))
             if mine.num_rows:
                 yield from self._rows(mine)
 
     def _entries(self, days: Sequence[str]) -> list[Entry]:
-        """The objects with the newest rows, ``size`` of them or more; in order of arrival."""
+        """The objects that may hold the ``size`` newest rows, in order of arrival.
+
+        Objects of several servers overlap in time: one is left out only if all of its rows are older than
+        all of ``size`` others.
+        """
         chosen: list[Entry] = []
-        rows = 0
+        rows, since = 0, 0
+        for entry in self._newest_first(days):
+            if rows >= self._size and entry.last < since:
+                break
+            chosen.append(entry)
+            if rows < self._size:
+                rows += entry.rows
+                since = min(one.first for one in chosen)
+        return sorted(chosen, key=lambda entry: (entry.first, entry.key))
+
+    def _newest_first(self, days: Sequence[str]) -> Iterator[Entry]:
         for day in sorted(days, reverse=True):
             manifest = read_manifest(self._lake, self._project, day)
-            for entry in sorted(manifest.entries if manifest else (), key=lambda e: e.last, reverse=True):
-                if rows >= self._size:
-                    return chosen[::-1]
-                chosen.append(entry)
-                rows += entry.rows
-        return chosen[::-1]
+            yield from sorted(manifest.entries if manifest else (), key=lambda e: e.last, reverse=True)
+
+    def _with_columns(self, keys: list[str], columns: list[str]) -> list[str]:
+        """``keys`` without the oldest, if the project's code declares columns that it had not then."""
+        from serving.prediction_log.reader import read_batches
+
+        def has_all(key: str) -> bool:
+            try:
+                next(read_batches(self._lake.s3.get_client(), self._lake.bucket, [key], columns), None)
+            except KeyError:
+                return False
+            return True
+
+        if not keys or has_all(keys[0]):
+            return keys
+        return keys[bisect_left(keys, True, key=has_all) :]  # noqa: FBT003 - what is looked for
 
     def _rows(self, batch: pa.RecordBatch) -> Iterator[Rows]:
         import pyarrow.compute as pc

@@ -118,7 +118,7 @@ def _join(  # noqa: PLR0913 - the two sides of the join, and where it goes
             joined.positives += int(found["label"].sum())
             joined.ambiguous += ambiguous
             joined.without_label += len(logged) - len(found) - ambiguous
-            joined.versions.update(found["version"].value_counts().to_dict())
+            joined.versions.update(found["version"].tolist())
             joined.event_days.update(found["event_time"].str.slice(0, 10).unique())
             joined.digest.update(pd.util.hash_pandas_object(found, index=False).to_numpy().tobytes())
             writer.write_table(pa.Table.from_pandas(found, schema, preserve_index=False))

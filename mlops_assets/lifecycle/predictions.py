@@ -105,7 +105,7 @@ def _check(figures: "Mapping[str, Any]") -> dg.AssetCheckResult:
     """
     missing, given_up = figures["missing"], figures["given up"]
     lost = missing - given_up
-    severity = dg.AssetCheckSeverity.ERROR if lost else dg.AssetCheckSeverity.WARN
+    severity = dg.AssetCheckSeverity.WARN if missing and not lost else dg.AssetCheckSeverity.ERROR
     why = "Every row that was answered is logged."
     if missing:
         why = (

@@ -44,8 +44,9 @@ def _draw(reference: pd.DataFrame, window: pd.DataFrame) -> tuple[bytes, dict[st
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    text = [name for name in reference if _is_text(reference[name]) or _is_text(window[name])]
-    numeric = [name for name in reference if name not in text]
+    names = [str(name) for name in reference.columns]
+    text = [name for name in names if _is_text(reference[name]) or _is_text(window[name])]
+    numeric = [name for name in names if name not in text]
     reference, window = _prepared(reference, text), _prepared(window, text)
     # A number that is missing on one side everywhere cannot be drawn: it is left out, and said.
     left_out = [name for name in numeric if reference[name].isna().all() or window[name].isna().all()]

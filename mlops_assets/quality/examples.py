@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.quality.leakage import judge_columns, judge_order, judge_seen
+from mlops_assets.quality.leakage import judge_columns, judge_order, judge_seen, judge_time
 from mlops_assets.quality.nulls import judge_nulls
 from mlops_assets.quality.skew import evenly, judge_skew, model_columns
 from mlops_assets.quality.verdict import Verdict, merge
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlops_assets.quality.summary import Summary
 
 FEATURES_CHECKS = {
-    "leakage": "No column predicts the label too well by itself.",
+    "leakage": "No column predicts the label too well by itself; each row happens in its partition.",
     "skew": "The endpoint, asked about these rows, makes the same columns of them as a training.",
     "nulls": "No field has gone missing, by a join that finds nothing say.",
 }
@@ -40,13 +40,13 @@ NULLS_REMEDY = (
 
 
 def judge_features(
-    features: Features, frame: pd.DataFrame, summary: Summary, others: Sequence[Summary]
+    features: Features, partition: str, frame: pd.DataFrame, summary: Summary, others: Sequence[Summary]
 ) -> tuple[Verdict, ...]:
-    """The verdicts of ``FEATURES_CHECKS`` on one partition's rows; ``others`` are other partitions'."""
+    """The verdicts of ``FEATURES_CHECKS`` on the rows of ``partition``; ``others`` are other partitions'."""
     limits = features.leakage
     leakage, skew = _columns(features, frame)
     return (
-        leakage,
+        merge("leakage", [leakage, judge_time(frame, features.event_time, partition)]),
         skew,
         judge_nulls(
             summary,

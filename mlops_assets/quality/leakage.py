@@ -111,6 +111,20 @@ def judge_seen(
     )
 
 
+def judge_time(frame: pd.DataFrame, event_time: str | None, partition: str) -> Verdict:
+    """Each row happens in ``partition``: its ISO text begins with it (``2013-04``, ``2013-04-01``)."""
+    allowed = f"all rows happen in {partition}"
+    if event_time is None or not len(frame):
+        return Verdict("leakage", passed=True, observed="no time", allowed=allowed, remedy=TIME_REMEDY)
+    other = frame.loc[~frame[event_time].str.startswith(partition).to_numpy(dtype=bool), event_time]
+    told = f"{len(other):,} of {len(frame):,} rows do not happen in {partition}"
+    if len(other):
+        told += f", the first at {other.min()}"
+    return Verdict(
+        "leakage", not len(other), told, allowed, TIME_REMEDY, {"rows of another time": len(other)}
+    )
+
+
 def judge_order(training: pd.DataFrame, held_out: pd.DataFrame, event_time: str | None) -> Verdict:
     """All ``training`` rows happen before all ``held_out`` ones, by the column ``event_time``.
 

@@ -34,7 +34,8 @@ class Chance:
 
 def chances(setting: Setting, first: Training) -> list[Chance]:
     """The first champion's training, and one for each arrival of labels after it."""
-    calendar, found = setting.calendar, []
+    calendar = setting.calendar
+    found: list[Chance] = []
     for partition in calendar.partitions:
         arrived = calendar.labelled(calendar.begin(partition))
         if len(arrived) <= len(first.on) or (found and len(arrived) == len(found[-1].on) + 1):

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from dagster import DagsterInstance
+    from mypy_boto3_s3 import S3Client
 
     from mlops_assets.project import Project
     from mlops_assets.settings import Settings
@@ -117,24 +119,31 @@ def _read(project: Project, objects: Mapping[str, bytes]) -> Iterable[tuple[str,
 
 def from_lake(project: Project, settings: Settings, tell: Tell) -> History:
     """The partitions of features that the platform has made. ``ReplayError`` if there is none."""
+    from mlops_assets.platform.object_store import s3_client
+    from mlops_assets.platform.rollback import platform_instance
+
+    with platform_instance(settings) as instance:
+        return read_lake(project, instance, s3_client(settings), settings.lake_bucket, tell)
+
+
+def read_lake(
+    project: Project, instance: DagsterInstance, client: S3Client, bucket: str, tell: Tell
+) -> History:
+    """The last features of each partition that ``instance`` knows of, read from the lake's ``bucket``."""
     import io
 
     import pandas as pd
 
     from mlops_assets.lifecycle.describe import asset_key
     from mlops_assets.lifecycle.lineage import latest
-    from mlops_assets.platform.object_store import s3_client
-    from mlops_assets.platform.rollback import platform_instance
 
-    client = s3_client(settings)
     key = asset_key(project, "features")
     frames, content = {}, {}
-    with platform_instance(settings) as instance:
-        for partition in sorted(instance.get_materialized_partitions(key)):
-            tell(f"features of {partition}")
-            made = latest(instance, key, partition)
-            stored = client.get_object(Bucket=settings.lake_bucket, Key=made.lake_key)["Body"].read()
-            frames[partition], content[partition] = pd.read_parquet(io.BytesIO(stored)), made.content
+    for partition in sorted(instance.get_materialized_partitions(key)):
+        tell(f"features of {partition}")
+        made = latest(instance, key, partition)
+        stored = client.get_object(Bucket=bucket, Key=made.lake_key)["Body"].read()
+        frames[partition], content[partition] = pd.read_parquet(io.BytesIO(stored)), made.content
     if not frames:
         raise ReplayError(f"{project.name} has no features yet: upload its data, or name a folder by --data")
     return History(frames, content)

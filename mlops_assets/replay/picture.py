@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from io import BytesIO
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.replay.calendar import begin, end
@@ -14,18 +15,18 @@ if TYPE_CHECKING:
 
     from mlops_assets.replay.calendar import Every
     from mlops_assets.replay.compare import Comparison, Entry
-    from mlops_assets.replay.play import Training
+    from mlops_assets.replay.play import Note, Training
 
 _INK, _FAINT, _GRID = "#1f2937", "#8a94a3", "#e4e8ee"
-_POLICY = ("#0b6bcb", "#b455a0", "#0f9d78")
-_NEVER, _EVERY, _HINDSIGHT = "#8a94a3", "#d97706", "#c9d3e0"
+_POLICY = ("#0b6bcb", "#8e44ad", "#00838f")
+_NEVER, _EVERY, _HINDSIGHT = "#a3adba", "#334155", "#7f93ad"
 CAUSES = {
     "first": "#1f2937",
     "performance": "#c0392b",
     "drift": "#d97706",
     "code": "#b455a0",
-    "freshness": "#0f9d78",
-    "new_data": "#0b6bcb",
+    "freshness": "#7c5cd6",
+    "new_data": "#0f9d78",
 }
 """Colours of a training's cause."""
 
@@ -36,10 +37,10 @@ def draw(comparison: Comparison, every: Every) -> bytes:
     from matplotlib.figure import Figure
 
     rows = [entry for entry in comparison.entries if entry.played is not None]
-    figure = Figure(figsize=(11.5, 5.2 + 0.62 * len(rows)), dpi=120, layout="constrained")
+    figure = Figure(figsize=(11.5, 4.6 + 0.75 * len(rows)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, height_ratios=[4.0, 0.75 * len(rows)], sharex=True)
-    figure.suptitle(_title(comparison), x=0.01, ha="left", fontsize=13, fontweight="bold", color=_INK)
+    above, below = figure.subplots(2, 1, height_ratios=[3.8, 0.85 * len(rows)], sharex=True)
+    figure.suptitle(_title(comparison), x=0.01, ha="left", fontsize=12, fontweight="bold", color=_INK)
     _curves(above, comparison, every)
     _versions(below, rows, comparison, every)
     _time_axis(below, comparison, every)
@@ -52,7 +53,7 @@ def _title(comparison: Comparison) -> str:
     policy = comparison.policies[0]
     return (
         f"{comparison.project}: the {policy.name} policy gets {percent(comparison.gain(policy))} of the gain "
-        f"of retraining at every chance, with {percent(comparison.effort(policy))} of the trainings"
+        f"of retraining\nat every chance, with {percent(comparison.effort(policy))} of its retrainings"
     )
 
 
@@ -63,13 +64,13 @@ def _curves(axes: Any, comparison: Comparison, every: Every) -> None:
         policies += entry.policy
         x = [_middle(p, every) for p in entry.line.parts]
         y = [part.roc_auc for part in entry.line.parts.values()]
-        label = f"{entry.name}: {entry.line.roc_auc:.4f}, {entry.trainings} retrainings"
+        label = f"{entry.name}\n{entry.line.roc_auc:.4f}, {entry.trainings} retrainings"
         axes.plot(x, y, label=label, solid_capstyle="round", **style)
     for colour, entry in zip(_POLICY, comparison.policies, strict=False):
         _mark_trainings(axes, entry, colour, every)
     axes.set_ylabel("ROC AUC that users got", color=_INK)
-    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.005, 1.02),
-                title="mean over all predictions", title_fontsize=9, alignment="left")  # fmt: skip
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.005, 1.02), labelspacing=0.8,
+                title="ROC AUC over all", title_fontsize=9, alignment="left")  # fmt: skip
     _tidy(axes)
     axes.grid(axis="y", color=_GRID, linewidth=0.8)
 
@@ -93,7 +94,7 @@ def _style(entry: Entry, policies: int) -> dict[str, Any]:
         return {"color": _POLICY[policies % len(_POLICY)], "linewidth": 2.6, "zorder": 5}
     if entry.played is None:
         dashes = (0, (1, 1.2)) if "version" in entry.name else (0, (4, 2))
-        return {"color": "#7f93ad", "linewidth": 1.3, "linestyle": dashes, "zorder": 2}
+        return {"color": _HINDSIGHT, "linewidth": 1.3, "linestyle": dashes, "zorder": 2}
     never = entry.trainings == 0
     return {"color": _NEVER if never else _EVERY, "linewidth": 1.9, "zorder": 3}
 
@@ -101,7 +102,7 @@ def _style(entry: Entry, policies: int) -> dict[str, Any]:
 def _versions(axes: Any, rows: list[Entry], comparison: Comparison, every: Every) -> None:
     """A band for each strategy: which version served, and each training's moment and cause."""
     used: dict[str, bool] = {}
-    refused = False
+    refused, failing = False, set[str]()
     policies, last = 0, end(every, comparison.partitions[-1])
     for at, entry in enumerate(reversed(rows)):
         style = _style(entry, 0)
@@ -110,6 +111,7 @@ def _versions(axes: Any, rows: list[Entry], comparison: Comparison, every: Every
             policies += 1
         ledger = entry.played.trainings if entry.played else []
         _band(axes, at, [t for t in ledger if t.version], style["color"], last)
+        failing |= _failing(axes, at, entry.played.notes if entry.played else [])
         for training in ledger:
             used[training.cause] = True
             refused = refused or training.version is None
@@ -120,6 +122,8 @@ def _versions(axes: Any, rows: list[Entry], comparison: Comparison, every: Every
         axes.plot([], [], "o", color=CAUSES[cause], markersize=7, label=cause.replace("_", " "))
     if refused:
         axes.plot([], [], "x", color=_INK, markersize=6, label="refused by the gate")
+    for cause in sorted(failing):
+        axes.plot([], [], color=CAUSES[cause], linewidth=3, label=f"the {cause} check fails")
     axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.005, 1.05),
                 title="trained because of", title_fontsize=9, alignment="left")  # fmt: skip
     _tidy(axes)
@@ -140,6 +144,19 @@ def _band(axes: Any, at: int, promoted: list[Training], colour: str, last: datet
         if days > 0.03 * ((last - promoted[0].at) / timedelta(days=1)):
             middle = start + (until - start) / 2
             axes.text(middle, at, f"v{one.version}", ha="center", va="center", fontsize=8.5, color=_INK)
+
+
+def _failing(axes: Any, at: int, notes: list[Note]) -> set[str]:
+    """A line below the band while a check fails; the causes of which there was one."""
+    found = set()
+    for note, following in pairwise(notes):
+        for lower, cause in enumerate(("drift", "performance")):
+            if "failed" in note.said.get(cause, ""):
+                found.add(cause)
+                y = at - 0.28 - 0.08 * lower
+                axes.plot([note.at, following.at], [y, y], color=CAUSES[cause], linewidth=3,
+                          solid_capstyle="butt")  # fmt: skip
+    return found
 
 
 def _pin(axes: Any, at: int, training: Training) -> None:

@@ -66,6 +66,7 @@ class Trainer:
         self._store = store
         self._tell = tell
         self._candidates: dict[tuple[str, str, str], Candidate] = {}
+        self._hashes: dict[str, str] = {}
         self._scores: dict[tuple[tuple[str, str, str], str], NDArray[np.float64]] = {}
 
     def train(self, partitions: tuple[str, ...]) -> tuple[Candidate, ...]:
@@ -76,7 +77,7 @@ class Trainer:
         """The candidate's probabilities for all rows of ``partition``, float64 (rows,)."""
         key = (candidate.key, partition)
         if key not in self._scores:
-            parts = [*candidate.key, self._history.content[partition]]
+            parts = [*candidate.key, self._given(partition)]
 
             def predict() -> NDArray[np.float64]:
                 return candidate.predictor.predict_frame(self._history.frames[partition]).probability
@@ -92,22 +93,36 @@ class Trainer:
 
     def _candidate(self, family: Family, partitions: tuple[str, ...]) -> Candidate:
         name = training_set_id([self._history.content[p] for p in partitions])
-        code = code_version(self._project.features.transform, family)
-        key = (name, family.name, code)
+        # By what the model is given, not by the code that made it: who declares another policy in the
+        # project's folder should not wait for the same fits again.
+        given = training_set_id([self._given(p) for p in partitions])
+        key = (given, family.name, code_version(family))
         if key not in self._candidates:
 
             def fit() -> bytes:
                 self._tell(f"fits {family.name} on {partitions[0]} to {partitions[-1]}")
+                code = code_version(self._project.features.transform, family)
                 return self._fit(family, partitions, name, code)
 
-            # The project's declarations reach the stored model as well: its threshold, its columns.
-            declared = [self._project.name, self._project.endpoint.threshold, *self._columns()]
+            declared = [self._project.name, self._project.endpoint.threshold]
             data = self._store.bytes("models", [*key, declared], fit)
             self._candidates[key] = Candidate(key, family.name, name, partitions, data, self._project)
         return self._candidates[key]
 
-    def _columns(self) -> list[str]:
-        return [*self._project.features.numeric, *self._project.features.categorical]
+    def _given(self, partition: str) -> str:
+        """A hash over the model's columns and the labels of ``partition``."""
+        if partition not in self._hashes:
+            import pandas as pd
+
+            from mlops_assets.families.encoding import model_columns
+            from mlops_assets.resources.lake import frame_hash
+
+            frame, features = self._history.frames[partition], self._project.features
+            columns = model_columns(self._project, frame)
+            used = {name: columns[name] for name in (*features.numeric, *features.categorical)}
+            labels = frame[features.label].to_numpy()
+            self._hashes[partition] = frame_hash(pd.DataFrame({**used, features.label: labels}))
+        return self._hashes[partition]
 
     def _fit(self, family: Family, partitions: tuple[str, ...], name: str, code: str) -> bytes:
         from mlops_assets.families.packaging import make_bundle, make_examples

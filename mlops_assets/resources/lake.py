@@ -44,6 +44,10 @@ class Lake(dg.ConfigurableResource):
                 return None
             raise
 
+    def delete(self, key: str) -> None:
+        """Remove the object; no harm if there is none."""
+        self.s3.get_client().delete_object(Bucket=self.bucket, Key=key)
+
     def put_file(self, key: str, path: "Path") -> str:
         """Write a file of any size under ``key``; the object's address."""
         self.s3.get_client().upload_file(str(path), self.bucket, key)

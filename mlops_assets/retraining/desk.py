@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,11 @@ from mlops_assets.retraining.table import ATTEMPTS, Training, Trainings, engine_
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from mlops_assets.project import Project
+
+REST = timedelta(seconds=10)
+"""How long a decision holds while nothing happens: a tick a second would ask the same again and again."""
 
 REMEMBERED = 500
 """Trainings that are looked at when it is decided whether one was asked for already."""
@@ -52,6 +55,7 @@ class Desk:
         self._features = reading.FeaturesReader(project)
         self._features_code = code_version(project.features.build)
         self._codes = reading.candidate_codes(project)
+        self._last: tuple[int | None, datetime, Decision] | None = None
 
     @cached_property
     def engine(self) -> sa.Engine:
@@ -69,13 +73,16 @@ class Desk:
     def tick(self, instance: dg.DagsterInstance, now: datetime) -> Decision | None:
         """Decide and write the decision down; None if that is for another tick.
 
-        It is while another tick of the project is at work, and in the tick that sees a training end: what
-        follows a training set would not be asked for along with it, since Dagster's ``eager`` takes what
-        was made since the last tick for an answer.
+        It is while another tick of the project is at work, as long as nothing happened since the last
+        decision, and in the tick that sees a training end: what follows a training set would not be asked
+        for along with it, since Dagster's ``eager`` takes what was made since the last tick for an answer.
 
         A decision to train is written before Dagster hears of it. Should the daemon die in between, no
         run comes of it, and the next tick decides anew: the same, or what has become right meanwhile.
         """
+        seen = instance.event_log_storage.get_maximum_record_id()
+        if self._is_known(seen, now):
+            return None
         with only_one(self.engine, f"retraining:{self.project.name}") as alone:
             if not alone:
                 return None
@@ -88,7 +95,19 @@ class Desk:
                     self.trainings.drop(row.seq)
             if decision.train:
                 self.trainings.ask(decision, reading.newest_run(instance), now)
+            self._last = (seen, now, decision)
             return decision
+
+    def _is_known(self, seen: int | None, now: datetime) -> bool:
+        """Whether the last decision, not to train, still holds: no event came, and it waits for no moment.
+
+        Not for long: a champion is retired without an event.
+        """
+        if self._last is None or self._last[2].train:
+            return False
+        event, at, decision = self._last
+        over = decision.until is not None and now >= decision.until
+        return event == seen and timedelta(0) <= now - at < REST and not over
 
     def decide(self, state: State) -> Decision:
         return decide(self.project.retraining, self.project.min_partitions, state)
@@ -126,7 +145,7 @@ class Desk:
         champion = self.champion()
         old = [name for name, part in made.items() if part.code not in (None, self._features_code)]
         if old and not busy:
-            busy = f"features of {', '.join(old)} have yet to be made by the code of now"
+            busy = f"features of {', '.join(old)} have yet to be made by the code of now (see their runs)"
         codes = (self._codes, reading.trained_by(instance, self.project))
         return State(
             now=now,

@@ -27,8 +27,8 @@ def outcome_of(instance: dg.DagsterInstance, engine: sa.Engine, project: Project
         return "its run is gone"
     if refused := _refused_by(instance, project, run_id):
         return f"the gate refused it: {', '.join(refused)}"
-    words = {dg.DagsterRunStatus.SUCCESS: "nothing was promoted", dg.DagsterRunStatus.CANCELED: "canceled"}
-    return words.get(run.status, "its run failed")
+    ends = {dg.DagsterRunStatus.SUCCESS: "its run promoted nothing", dg.DagsterRunStatus.CANCELED: "canceled"}
+    return ends.get(run.status, "its run failed")
 
 
 def _refused_by(instance: dg.DagsterInstance, project: Project, run_id: str) -> list[str]:

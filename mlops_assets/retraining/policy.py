@@ -145,7 +145,7 @@ def decide(policy: Retraining, min_partitions: int, state: State) -> Decision:
     """Whether ``state`` calls for a training under ``policy``; never twice for one cause on the same data."""
     found = _found(policy, state)
     causes = tuple(cause for cause in PRIORITY if cause in found)
-    evidence = {cause: dict(found[cause]) for cause in causes}
+    evidence: dict[str, Any] = {cause: dict(found[cause]) for cause in causes}
 
     def no(why: str, cause: str = "", key: str = "", **more: Any) -> Decision:
         return Decision(False, cause, causes, evidence, why, key, **more)  # noqa: FBT003 - the verdict

@@ -101,13 +101,14 @@ class _Links:
 
 
 def _promotion(entry: Promotion, links: _Links, fitted_in: str) -> PromotionPart:
-    reasons = links.reasons(fitted_in)
+    kept = entry.evidence.get("reason", {}) if entry.kind == "promotion" else {}
+    reasons = links.reasons(fitted_in) if entry.kind == "promotion" else {}
     return PromotionPart(
         kind=entry.kind,
         at=entry.at,
         replaced=entry.replaced,
-        cause=str(entry.evidence.get("cause") or reasons.get("mlops/cause", "")),
-        why=str(entry.evidence.get("why") or reasons.get("mlops/why", "")),
+        cause=str(kept.get("cause") or reasons.get("mlops/cause", "")),
+        why=str(kept.get("why") or reasons.get("mlops/why", "")),
         made_by=links.to(entry.dagster_run or "", "champion"),
     )
 

@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 MOST_ROWS = 5
 
 
-def tree(trace: Trace, partitions: int | None = None) -> Tree:
-    """The answer first, the raw object versions last; of the last ``partitions`` only (None: of all)."""
+def tree(trace: Trace, *, brief: bool = False) -> Tree:
+    """The answer first, the raw object versions last. ``brief``: one row, and the last partition."""
     root = Tree(Text.assemble("request ", (trace.request_id, "bold"), f" to {trace.project}"))
-    root.add(_answer(trace))
+    root.add(_answer(trace, 1 if brief else MOST_ROWS))
     for model in trace.models:
-        root.add(_model(model, partitions))
+        root.add(_model(model, brief=brief))
     return root
 
 
-def _answer(trace: Trace) -> Tree:
+def _answer(trace: Trace, most: int) -> Tree:
     first = trace.predictions[0]
     branch = Tree(Text.assemble(("answer", "bold cyan"), f" of {first['time']}, found in {trace.found_in}"))
-    for row in trace.predictions[:MOST_ROWS]:
+    for row in trace.predictions[:most]:
         unknown = f", never seen before: {', '.join(row['unknown'])}" if row.get("unknown") else ""
         said = f"row {row['row']}: label {str(row['label']).lower()}, probability {row['probability']:.4f}"
         took = f"{row['latency_seconds'] * 1000:.1f} ms"
         leaf = branch.add(Text(f"{said}, version {row['version']}, {took}{unknown}"))
         leaf.add(Text(f"received {_fields(row['received'])}", "dim"))
         leaf.add(Text(f"used     {_fields(row['used'])}", "dim"))
-    if len(trace.predictions) > MOST_ROWS:
-        branch.add(Text(f"and {len(trace.predictions) - MOST_ROWS} rows more (--json has them)", "dim"))
+    if len(trace.predictions) > most:
+        branch.add(Text(f"and {len(trace.predictions) - most} rows more (--json has them)", "dim"))
     return branch
 
 
-def _model(model: ModelPart, partitions: int | None) -> Tree:
+def _model(model: ModelPart, *, brief: bool) -> Tree:
     now = "the champion" if model.is_champion else "not the champion any more"
     branch = Tree(
         Text.assemble(("model", "bold cyan"), f" version {model.version}, {model.family}, now {now}")
@@ -52,7 +52,7 @@ def _model(model: ModelPart, partitions: int | None) -> Tree:
     branch.add(_link("judged", model.judged_by))
     for promotion in model.promotions:
         branch.add(_promotion(promotion))
-    branch.add(_training_set(model.training_set, partitions))
+    branch.add(_training_set(model.training_set, brief=brief))
     return branch
 
 
@@ -65,14 +65,14 @@ def _promotion(promotion: PromotionPart) -> Tree:
     return branch
 
 
-def _training_set(training_set: TrainingSetPart, partitions: int | None) -> Tree:
+def _training_set(training_set: TrainingSetPart, *, brief: bool) -> Tree:
     branch = Tree(
         Text.assemble(("training set", "bold cyan"), f" {training_set.id}, {training_set.rows:,} rows")
     )
     branch.add(Text(f"rows     {training_set.address}"))
     branch.add(Text(f"manifest {training_set.manifest}"))
     branch.add(_link("frozen", training_set.made_by))
-    hidden = max(len(training_set.features) - partitions, 0) if partitions is not None else 0
+    hidden = len(training_set.features) - 1 if brief else 0
     if hidden:
         names = ", ".join(features.partition for features in training_set.features[:hidden])
         branch.add(Text(f"features of {names}: likewise (mlops trace shows all)", "dim"))

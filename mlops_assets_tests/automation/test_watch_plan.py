@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -34,7 +35,7 @@ RESTED = View(
     outcomes=OUTCOMES,
     champion=ONE,
     drift=drift.state_of(ONE, DAYS),
-    verdict="",
+    failure={},
     performance=performance.state_of(ONE, OUTCOMES),
     measured={"1"},
     report="",
@@ -103,13 +104,17 @@ def test_what_servers_count_later_is_no_new_traffic() -> None:
     assert wanted(days=days, listed=listed) == []
 
 
+def failure(verdict: str, age: float = 0.0) -> dict[str, Any]:
+    return {"verdict": verdict, "champion": verdict[0], "sample": "key", "at": time.time() - age}
+
+
 def test_a_report_is_due_once_for_each_failing_verdict() -> None:
-    failing = replace(RESTED, verdict="1/feature_drift/abc")
+    failing = replace(RESTED, failure=failure("1/feature_drift/abc"))
     report = report_due(failing)
     assert report is not None
     assert report.stages == ("drift_report",)
-    assert report_due(replace(failing, report=drift_report.state_of(failing.verdict))) is None
-    assert report_due(replace(failing, verdict="2/feature_drift/abd", report=report.state)) is not None
+    assert report_due(replace(failing, report=drift_report.state_of("1/feature_drift/abc"))) is None
+    assert report_due(replace(failing, failure=failure("2/score_drift/abd"), report=report.state)) is not None
 
 
 @pytest.fixture
@@ -139,14 +144,30 @@ def test_the_same_state_asks_for_the_same_run(asking: Asking) -> None:
     )
 
 
-def test_one_run_at_a_time_and_a_report_beside_it(asking: Asking) -> None:
-    view = replace(NEW_LABELS, verdict="1/score_drift/abc")
-    first, report = ask(asking, view)
+def test_one_run_at_a_time(asking: Asking) -> None:
+    [first] = ask(asking)
     run(asking, first, dg.DagsterRunStatus.STARTED)
-    assert [r.run_key for r in ask(asking, view)] == [report.run_key]
+    assert ask(asking) == []
+
+
+def test_a_report_is_drawn_when_all_is_calm(asking: Asking) -> None:
+    drawn = replace(RESTED, failure=failure("1/score_drift/abc"))
+    [report] = ask(asking, drawn)
+    assert report.asset_selection == [dg.AssetKey(["toy", "drift_report"])]
+    assert len(ask(asking, replace(drawn, features=NEW_LABELS.features))) == 1  # the labels first
+    training = dg.DagsterRun(job_name="j", run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED)
+    asking.instance.add_run(training)
+    assert ask(asking, drawn) == []
+
+
+def test_a_report_does_not_wait_for_ever(asking: Asking) -> None:
+    late = replace(NEW_LABELS, failure=failure("1/score_drift/abc", age=121))
+    labels, report = ask(asking, late)
+    assert labels.tags[LANE_TAG] != report.tags[LANE_TAG]
+    run(asking, labels, dg.DagsterRunStatus.STARTED)
+    assert [r.run_key for r in ask(asking, late)] == [report.run_key]
     run(asking, report, dg.DagsterRunStatus.NOT_STARTED)
-    assert ask(asking, view) == []
-    assert first.tags[LANE_TAG] != report.tags[LANE_TAG]
+    assert ask(asking, late) == []
 
 
 def test_work_that_fails_is_tried_three_times(asking: Asking) -> None:

@@ -91,7 +91,8 @@ def _ours(reference: pd.DataFrame, window: pd.DataFrame) -> Callable[[], list[st
     some = np.linspace(0.01, 0.99, 100)
 
     def verdict() -> list[str]:
-        before, after = ({name: one[name].to_numpy() for name in one} for one in (reference, window))
+        names = (*NUMERIC, *CATEGORICAL)
+        before, after = ({name: one[name].to_numpy() for name in names} for one in (reference, window))
         held_out = {name: values[:1_000] for name, values in before.items()}
         made = reference_of(before, held_out, some, None, NUMERIC, CATEGORICAL)
         found = judge_drift(

@@ -49,7 +49,7 @@ def run() -> list[Row]:
         rates: dict[str, list[float]] = {name: [] for name in plans}
         for number in range(ROUNDS):
             for name, plan in plans.items():
-                rates[name].append(_checked(name, drive(plan)).rate)
+                rates[name].append(checked(name, drive(plan)).rate)
             print(_line(number, rates), flush=True)
         rows = [_single(rates, name, target) for name, target in TARGETS.items()]
         return rows + _batch(plans[OURS].port, asked, bare)
@@ -75,7 +75,7 @@ def _batch(port: int, asked: list[dict[str, Any]], bare: serving_model.Bare) -> 
     plan = Plan(port=port, path="/predict", body=body, connections=BATCH_CONNECTIONS, seconds=3)
     found: dict[str, list[float]] = {OURS: [], "bare model": [], "bare graph, encoded rows": []}
     for _ in range(ROUNDS):
-        found[OURS].append(_checked(OURS, drive(plan)).rate * BATCH_ROWS)
+        found[OURS].append(checked(OURS, drive(plan)).rate * BATCH_ROWS)
         found["bare model"].append(_rows_a_second(bare.predict))
         found["bare graph, encoded rows"].append(_rows_a_second(bare.run))
     ours = statistics.median(found.pop(OURS))
@@ -117,10 +117,14 @@ def _start_all(folder: Path, model: Path, asked: list[dict[str, Any]], stack: Ex
     plans = {}
     for name, command in commands.items():
         port = free_port()
-        env = {**MINIMAL_ENV, "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+        env = {
+            **MINIMAL_ENV, "HOME": str(folder), "PYTHONPATH": str(ROOT),
+            # The prediction log is on, as it is by default; there is no object store to ship it to.
+            "MLOPS_HOME": str(folder), "MLOPS_S3_ENDPOINT_URL": "http://127.0.0.1:9",
+        }  # fmt: skip
         env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
         service = Service(command(port), folder / f"{port}.log", env)
-        stack.callback(_stop, service)
+        stack.callback(stop, service)
         own = name == "MLflow scoring server"
         plans[name] = Plan(
             port=port,
@@ -128,11 +132,11 @@ def _start_all(folder: Path, model: Path, asked: list[dict[str, Any]], stack: Ex
             body=records if own else typed,
             connections=CONNECTIONS,
         )
-        wait_until(name, partial(_answers, plans[name]), service, 120)
+        wait_until(name, partial(answers, plans[name]), service, 120)
     return plans
 
 
-def _stop(service: Service) -> None:
+def stop(service: Service) -> None:
     """Stop it and its children, which LitServe's and MLflow's leave behind."""
     children = psutil.Process(service.popen.pid).children(recursive=True)
     service.stop()
@@ -141,7 +145,8 @@ def _stop(service: Service) -> None:
             child.kill()
 
 
-def _answers(plan: Plan) -> bool:
+def answers(plan: Plan) -> bool:
+    """Whether the plan's request is answered with 200."""
     answer = httpx.post(
         f"http://127.0.0.1:{plan.port}{plan.path}",
         content=plan.body,
@@ -174,7 +179,8 @@ def _mlflow(folder: Path, model: Path, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _checked(name: str, result: Result) -> Result:
+def checked(name: str, result: Result) -> Result:
+    """The result; ``RuntimeError`` if a request failed, or none was answered."""
     if result.failed or not result.answered:
         raise RuntimeError(f"{name}: {result.failed} of {result.answered} requests failed")
     return result

@@ -9,20 +9,27 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pandas as pd
 import pytest
 
 from mlops_assets import platform
+from mlops_assets.catalog import get_project
+from mlops_assets.demo.eyes import Eyes
 from mlops_assets.observe import Dagster
 from mlops_assets.platform import orphans
+from mlops_assets.platform.object_store import s3_client
 from mlops_assets.platform.supervision import Supervisor
 from mlops_assets.resources.registry import Registry
 from mlops_assets.settings import inherited_environment
 from mlops_assets_tests.platform.conftest import settings_for
+from serving.prediction_log.objects import list_objects
+from serving.prediction_log.reader import read_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlops_assets.demo.story import Seen
     from mlops_assets.observe import Asset, Run
     from mlops_assets.settings import Settings
 
@@ -62,8 +69,22 @@ class Stage:
     def registry(self) -> Registry:
         return Registry(self.settings.mlflow_url)
 
+    @cached_property
+    def seen(self) -> Seen:
+        """Verdicts, alerts, trainings and promotions, by Dagster and the platform's tables."""
+        return Eyes(self.settings, get_project(PROJECT), self.dagster).look(0, latest=200)
+
     def asset(self, name: str) -> Asset:
         return self.dagster.assets(PROJECT)[name]
+
+    def logged(self) -> pd.DataFrame:
+        """All rows of the prediction log in S3, by time of arrival."""
+        client, lake = s3_client(self.settings), self.settings.lake_bucket
+        keys = [found.key for found in list_objects(client, lake, PROJECT)]
+        columns = ["request_id", "row", "time", "version", "received.scheduled_departure"]
+        return pd.concat(
+            batch.to_pandas() for batch in read_batches(client, lake, keys, columns)
+        ).sort_values("time", ignore_index=True)
 
     def runs(self) -> list[Run]:
         return self.dagster.runs(0.0)

@@ -18,8 +18,10 @@ def month(name: str, every: int = 4) -> dict[str, bytes]:
     return objects | {f"flights/{name}.csv": thin(objects[f"flights/{name}.csv"], every)}
 
 
-def planes() -> bytes:
-    return planes_object()["planes/planes.csv"]
+def planes(without: int = 0) -> bytes:
+    """All planes but the last ``without``."""
+    lines = planes_object()["planes/planes.csv"].splitlines(keepends=True)
+    return b"".join(lines[: len(lines) - without])
 
 
 def thin_sources(project: Project) -> tuple[Source, ...]:

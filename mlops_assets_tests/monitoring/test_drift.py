@@ -56,7 +56,7 @@ def test_false_alarms_are_as_rare_as_declared_even_where_every_movement_counts(r
     strict = Drift(false_alarm_rate=0.05, min_distance=1e-9, usual_movement=1, max_drifted_share=0,
                    max_score_distance=1e-9)  # fmt: skip
     bare = reference_of(columns(40_000, 1), columns(10_000, 2), _scores(10_000, 3))
-    zero = dict.fromkeys(ALL, (0.0,))
+    zero: dict[str, tuple[float, ...]] = dict.fromkeys(ALL, (0.0,))
     bare = _with_usual(bare, zero)
     rounds = 300
     alarms = sum(not _judge(bare, columns(2_000, 1_000 + n), limits=strict).features_passed

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tracemalloc
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlops_assets.monitoring.binning import MAX_VALUES, NumericBins
@@ -53,6 +55,15 @@ def test_missing_has_a_bin_of_its_own_as_nan_or_none() -> None:
         "a": 1,
         "missing": 2,
     }
+
+
+@pytest.mark.parametrize(
+    "values", [[True, None], [Decimal(1), None], [1, None], [pd.NA, 1.0], [np.nan, np.float32(1)]]
+)
+def test_objects_that_are_numbers_count_as_such(values: list[object]) -> None:
+    found = _one([1.0, 2.0], np.array(values, dtype=object))
+    assert found.pop("missing") == 1
+    assert list(found.values()) == [1]
 
 
 def test_a_constant_is_told_from_what_is_above_and_below() -> None:

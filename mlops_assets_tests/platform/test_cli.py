@@ -31,6 +31,7 @@ COMMANDS = (
     "env",
     "upload",
     "predict",
+    "why",
     "rollback",
     "demo",
 )

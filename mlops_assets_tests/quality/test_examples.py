@@ -38,7 +38,7 @@ def test_all_real_months_and_training_sets_pass() -> None:
     for month in MONTHS:
         frame = features(month)
         seen = summarize(frame)
-        verdicts = judge_features(FEATURES, frame, seen, known)
+        verdicts = judge_features(FEATURES, month, frame, seen, known)
         assert [v.check for v in verdicts] == list(FEATURES_CHECKS)
         assert all(v.passed for v in verdicts), [v.explanation for v in verdicts if not v.passed]
         known.append(seen)
@@ -72,7 +72,7 @@ LEAKS = {
 def test_a_leaked_label_is_found_and_named(kind: str) -> None:
     column, values = LEAKS[kind]
     frame = leak_into(column, values)
-    leakage, skew, nulls = judge_features(FEATURES, frame, summarize(frame), [])
+    leakage, skew, nulls = judge_features(FEATURES, "2013-02", frame, summarize(frame), [])
     assert not leakage.passed
     assert column in leakage.observed
     assert "take out of the features what is known only after the event" in leakage.explanation
@@ -164,13 +164,29 @@ def test_a_training_set_with_held_out_rows_or_later_ones_is_refused() -> None:
     assert judge_order(january, february, None).passed
 
 
+def test_rows_of_another_time_are_not_this_partitions() -> None:
+    frame = features("2013-02")
+    first = frame["scheduled_departure"].iloc[0]
+    stray = frame.assign(scheduled_departure=["2013-03" + first[7:], *frame["scheduled_departure"][1:]])
+    for judged, partition, passed in (
+        (frame, "2013-02", True),
+        (stray, "2013-02", False),
+        (frame, "2013-03", False),
+    ):
+        leakage, *_ = judge_features(FEATURES, partition, judged, summarize(judged), [])
+        assert leakage.passed == passed, leakage.observed
+    assert "rows do not happen in 2013-03" in leakage.observed
+    untimed = FEATURES.model_copy(update={"event_time": None})
+    assert judge_features(untimed, "2013-03", frame, summarize(frame), [])[0].passed
+
+
 def test_a_join_that_finds_nothing_is_found() -> None:
     shifted = raw("weather", "2013-02").copy()
     shifted["time_hour"] += pd.Timedelta(minutes=30)
     frame = FEATURES.build(
         {"flights": raw("flights", "2013-02"), "weather": shifted, "planes": raw("planes")}
     )
-    _, _, nulls = judge_features(FEATURES, frame, summarize(frame), [])
+    _, _, nulls = judge_features(FEATURES, "2013-02", frame, summarize(frame), [])
     assert not nulls.passed
     assert "temperature is missing in 100.0% of the rows" in nulls.observed
     assert "time zones" in nulls.explanation

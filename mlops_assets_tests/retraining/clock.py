@@ -50,10 +50,13 @@ class Clock:
     """Whether the gate lets challengers pass."""
     breaks: str = ""
     """The stage whose run fails."""
+    ticking: bool = True
+    """Whether this clock ticks itself: automation's first tick is the one before there is any data."""
 
     def __post_init__(self) -> None:
         self.load()
-        self.tick()
+        if self.ticking:
+            self.tick()
 
     def load(self) -> None:
         """As if the code location were started anew."""

@@ -11,6 +11,7 @@ import pytest
 
 from mlops_assets.families.boosting import Boosting
 from mlops_assets.retraining import reading
+from mlops_assets.retraining.desk import Desk
 from mlops_assets.retraining.policy import BY_HAND
 from mlops_assets.retraining.table import ATTEMPTS
 from mlops_assets_tests.retraining.clock import HOUR, POLICY, Clock, project
@@ -293,6 +294,42 @@ def test_a_run_that_never_began_is_the_decisions_run_all_the_same(trained: Clock
     trained.instance.report_run_failed(run)
     assert trained.ticks(3, HOUR) == 0
     assert (last(trained).run_id, last(trained).outcome) == (run.run_id, "its run failed")
+
+
+def test_what_follows_a_training_set_is_asked_for_with_it_even_right_after_a_training(database: str) -> None:
+    at_once = POLICY.model_copy(update={"cool_down": dt.timedelta(0)})
+    clock = Clock(project(retraining=at_once), database)
+    for month in FIRST:
+        clock.upload(month)
+    assert clock.tick()
+    clock.upload("2013-04")
+    assert [clock.tick(), clock.tick()] == [False, True]  # each asks for all stages, or for none
+
+
+def test_while_nothing_happens_nothing_is_asked_of_the_tables(
+    trained: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[object] = []
+    settle = Desk.settle
+    monkeypatch.setattr(Desk, "settle", lambda *given: settled.append(given) or settle(*given))  # type: ignore[func-returns-value]
+    seconds = dt.timedelta(seconds=1)
+    trained.tick()  # what it says is an event itself
+    trained.tick()
+    settled.clear()
+    assert trained.ticks(25, seconds) == 0
+    assert len(settled) in (2, 3)
+    trained.upload("2013-04")
+    assert trained.tick()
+
+
+def test_the_end_of_the_cool_down_is_not_slept_through(trained: Clock) -> None:
+    trained.upload("2013-04")
+    assert trained.tick()
+    trained.rest()
+    trained.upload("2013-05", rows=200)
+    begun = last(trained).at
+    trained.now = begun + HOUR - dt.timedelta(seconds=3)
+    assert [trained.tick() for _ in range(3)] == [False, False, True]
 
 
 def test_two_ticks_at_once_are_one(trained: Clock) -> None:

@@ -167,6 +167,7 @@ def play_for_real(world: World, events: Sequence[Event]) -> int:
     return trainings
 
 
+@pytest.mark.timeout(900)
 def test_the_champion_is_the_same_model_in_every_order(make_world: Callable[..., World]) -> None:
     few = [event for event in UPLOADS if event[1] <= "2013-05"]
     orders: list[list[Event]] = [

@@ -39,7 +39,7 @@ def ask(given: State, policy: Retraining = POLICY) -> Decision:
 
 
 def test_the_first_champion_is_trained_for_as_soon_as_there_are_partitions_enough() -> None:
-    none = {"champion": None, "trained": {}}
+    none: dict[str, Any] = {"champion": None, "trained": {}}
     too_few = ask(state({"2013-01": Part("a", 100)}, **none))
     assert not too_few.train
     assert too_few.why == "Waits for features: a training needs 2 partitions, there are 1 (2013-01)."
@@ -181,7 +181,7 @@ def test_the_order_in_which_things_are_listed_makes_no_difference() -> None:
     given = state({**MORE, "2013-05": Part("e", 100)}, signals=[signal("drift"), signal("freshness")])
     turned = replace(
         given,
-        available=dict(reversed(given.available.items())),
+        available=dict(reversed(list(given.available.items()))),
         signals=given.signals[::-1],
     )
     assert ask(given) == ask(turned)

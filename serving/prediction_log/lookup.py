@@ -111,8 +111,7 @@ def in_spool(spool: Spool, shipping: Shipping, request_id: str) -> list[dict[str
     for path in reversed(spool.segments()):
         with suppress(FileNotFoundError):
             if name in path.read_bytes():
-                for table in shipping.maker.tables(path, lambda head: head.request_id == padded):
-                    rows += table.to_pylist()
+                rows += shipping.maker.rows_of(path, lambda head: head.request_id == padded)
     return reader.newest_rows(rows)
 
 

@@ -24,7 +24,7 @@ from serving import frames
 from serving.frames import AskHead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,8 +55,11 @@ class Batch:
     """A batch as it was recorded. ``marks``: position of a column -> bool (rows,), value never seen."""
 
     recorded: int
-    asked: list[tuple[AskHead, int, bytes]]
-    """Each request: head, rows, body."""
+    rows: list[int]
+    """Of each request."""
+
+    heads: list[AskHead]
+    bodies: list[bytes]
 
     probability: NDArray[np.float64]
     x: NDArray[np.float32]
@@ -107,18 +110,17 @@ def decode_batch(payload: memoryview) -> Batch:
     counts = cut.array("<u2", requests).tolist()
     probability = cut.array("<f8", rows)
     x = cut.array("<f4", rows * columns).reshape(rows, columns)
-    marks = {}
+    marks: dict[int, NDArray[np.bool_]] = {}
     for _ in range(marked):
         (at,) = cut.array("<u2", 1).tolist()
         marks[at] = np.unpackbits(cut.array("u1", (rows + 7) // 8), count=rows).astype(bool)
-    asked = [(head, count, body) for (head, body), count in zip(_frames(cut.rest()), counts, strict=True)]
-    return Batch(recorded, asked, probability, x, marks)
+    return Batch(recorded, counts, *_frames(cut.rest(), requests), probability, x, marks)
 
 
 def count_rows(payload: memoryview, counts: dict[tuple[int, bytes], int]) -> None:
     """Add a batch's rows to ``counts``: (arrival's day since 1970, server) -> rows."""
     batch = decode_batch(payload)
-    for head, rows, _ in batch.asked:
+    for head, rows in zip(batch.heads, batch.rows, strict=True):
         key = (head.arrived // 86_400_000_000, head.server)
         counts[key] = counts.get(key, 0) + rows
 
@@ -137,10 +139,14 @@ class _Cutter:
         return self._view[self._at :]
 
 
-def _frames(view: memoryview) -> Iterator[tuple[AskHead, bytes]]:
-    start = 0
-    while start < len(view):
-        length, *values = frames.ASK.unpack_from(view, start)
-        start += frames.ASK.size
-        yield AskHead(*values), bytes(view[start : start + length])
+def _frames(view: memoryview, count: int) -> tuple[list[AskHead], list[bytes]]:
+    data, start = bytes(view), 0
+    heads, bodies = [], []
+    unpack, size = frames.ASK.unpack_from, frames.ASK.size
+    for _ in range(count):
+        length, *values = unpack(data, start)
+        heads.append(AskHead._make(values))
+        start += size
+        bodies.append(data[start : start + length])
         start += length
+    return heads, bodies

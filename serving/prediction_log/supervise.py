@@ -41,13 +41,15 @@ class Supervisor:
         self._thread.start()
 
     def _keep(self) -> None:
-        while not self._stopping.is_set():
+        while True:
             self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE)
             if self._stopping.is_set():
                 self._end()
             status = self._process.wait()
-            if not self._stopping.wait(AGAIN_SECONDS):
-                logger.warning("the prediction log's shipper ended with %d; starting it again", status)
+            if self._stopping.is_set() and status == 0:
+                return
+            logger.warning("the prediction log's shipper ended with %d; starting it again", status)
+            self._stopping.wait(AGAIN_SECONDS)
 
     def stop(self) -> None:
         """Let it ship what the stopped server left, for a while."""

@@ -79,15 +79,14 @@ class LogWriter:
 
         Raises ``RequestError`` (503) if they may not be sent.
         """
-        marked = [(name, marks) for name, marks in predicted.unknown.items() if marks.any()]
-        places = served.predictor.bundle.columns
+        columns = served.predictor.bundle.columns if predicted.marked else []
         data = encode_batch(
             time.time_ns() // 1000,
             [asked.frame for asked in batch],
             [len(asked.rows) for asked in batch],
             predicted.probability,
             predicted.x,
-            [(places.index(name), marks) for name, marks in marked],
+            [(columns.index(name), marks) for name, marks in predicted.marked.items()],
         )
         with self._lock:
             while (problem := self._append(served, data)) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from serving.prediction_log.writer import LogWriter
 from serving.predictor import Predictor
 
 if TYPE_CHECKING:
+    import datetime as dt
     from pathlib import Path
 
     from mlops_assets_tests.services import ObjectStore
@@ -45,9 +45,7 @@ def served(version: str = "1", bias: float = 0.25) -> Served:
     return Served(predictor, loaded, b"{}")
 
 
-def asked(
-    number: int, *rows: dict[str, Any], attempt: int = 1, arrived: dt.datetime | None = None
-) -> Asked:
+def asked(number: int, *rows: dict[str, Any], attempt: int = 1, arrived: dt.datetime | None = None) -> Asked:
     """Request ``number``, as the model's process has it; its id is ``request-<number>``."""
     body = msgspec.json.encode({"instances": list(rows) or [trip()]})
     moment = int(arrived.timestamp() * 1e6) if arrived else time.time_ns() // 1000

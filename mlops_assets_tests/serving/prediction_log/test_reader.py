@@ -90,7 +90,12 @@ def test_an_id_of_the_endpoint_is_found_among_many_without_reading_them(
     objects.put_rows(client, bucket, TOY, rows(20, 2, request_id=name), "b-1")
     opened: list[str] = []
     real = reader._open
-    monkeypatch.setattr(reader, "_open", lambda *at: opened.append(at[2]) or real(*at))
+
+    def noted(client: Any, bucket: str, key: str) -> Any:
+        opened.append(key)
+        return real(client, bucket, key)
+
+    monkeypatch.setattr(reader, "_open", noted)
     assert [row["row"] for row in reader.find(client, bucket, TOY, name)] == [0, 0]
     assert len(opened) <= 2
 

@@ -46,7 +46,7 @@ PIP_CONF ?= /dev/null
 REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 IMAGE ?= mlops-assets
 IMAGES ?= platform serving
-BUILD = $(ENGINE) build --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+BUILD = $(ENGINE) build $(if $(filter podman buildah,$(notdir $(ENGINE))),--format docker) --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
 	--secret id=pip,src=$(PIP_CONF)
 
 images: image-platform image-serving ## build both images

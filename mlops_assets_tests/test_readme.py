@@ -134,5 +134,16 @@ def test_the_command_lines_help_works() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mlops_assets.cli", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("up", "down", "status", "logs", "reset", "upload", "predict", "rollback", "trace", "demo"):
+    for command in (
+        "up",
+        "down",
+        "status",
+        "logs",
+        "reset",
+        "upload",
+        "predict",
+        "rollback",
+        "trace",
+        "demo",
+    ):
         assert re.search(rf"\b{command}\b", done.stdout)

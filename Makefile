@@ -15,7 +15,7 @@ UV := eval "$$(tools/pip-settings-for-uv $(BIN)/pip)" && VIRTUAL_ENV=$(CURDIR)/.
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## start the platform and watch real flights become a served, versioned model
+demo: $(INSTALLED) ## start the platform and watch real flights become a served model that repairs itself
 	@$(BIN)/mlops demo
 
 test: $(INSTALLED) ## all tests, on real services (ARGS="-k name" for some)

@@ -83,7 +83,7 @@ def test_the_two_commands_are_in_the_readme() -> None:
 
 
 def test_the_readmes_commands_are_found_at_all() -> None:
-    assert {"up", "upload", "predict", "rollback", "down"} <= {
+    assert {"up", "upload", "predict", "trace", "why", "rollback", "down"} <= {
         first for first, *_ in commands(PAGES[0], "mlops")
     }
     assert {"demo", "test", "bench", "help"} <= {first for first, *_ in commands(PAGES[0], "make")}
@@ -134,5 +134,16 @@ def test_the_command_lines_help_works() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mlops_assets.cli", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("up", "down", "status", "logs", "reset", "upload", "predict", "rollback", "demo"):
+    for command in (
+        "up",
+        "down",
+        "status",
+        "logs",
+        "reset",
+        "upload",
+        "predict",
+        "rollback",
+        "trace",
+        "demo",
+    ):
         assert re.search(rf"\b{command}\b", done.stdout)

@@ -22,6 +22,5 @@ def request_id(headers: Iterable[tuple[bytes, bytes]], arrived: int) -> bytes:
 
 def make_id(arrived: int) -> bytes:
     """An id of 32 hex digits: milliseconds, then chance; those of one millisecond come in any order."""
-    chance = int.from_bytes(os.urandom(10), "big")
-    high, low = chance >> 68, chance & ((1 << 62) - 1)
-    return b"%012x7%03x%016x" % (arrived // 1000, high, 1 << 63 | low)
+    chance = os.urandom(9).hex()
+    return f"{arrived // 1000:012x}7{chance[:3]}8{chance[3:]}".encode()

@@ -18,6 +18,7 @@ from mlops_assets.demo.flights import requests_of
 from mlops_assets.demo.picture import draw
 from mlops_assets.demo.show import clock
 from mlops_assets.demo.story import Month, Sent, Story, load, merge, save
+from mlops_assets.demo.strip import strip
 from mlops_assets.demo.traffic import Traffic
 from mlops_assets.observe import ObserveError
 from mlops_assets.sample_data import MONTHS
@@ -97,7 +98,7 @@ class LiveTraffic:
         file = self.folder / "story.png"
         file.write_bytes(draw(story))
         self._console.print(Text("Live traffic", "italic"))
-        self._console.print(terminal.strip(story))
+        self._console.print(strip(story, self._console.width))
         self._console.print(terminal.quality(story))
         answered = ", ".join(f"{rows:,} by version {version}" for version, rows in story.by_version().items())
         self._console.print(

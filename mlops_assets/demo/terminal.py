@@ -1,4 +1,4 @@
-"""The story for a terminal: a picture of characters, and what happened as lines and tables."""
+"""What happened, as lines and tables for a terminal."""
 
 from __future__ import annotations
 
@@ -8,102 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from mlops_assets.demo.spans import ALERTS, CHECKS, LABELS, Scale, Span, lanes, stacked
-
 if TYPE_CHECKING:
     from mlops_assets.demo.story import Seen, Story
-
-COLOURS = ("blue", "yellow", "green", "magenta", "cyan", "red")
-COLUMNS = 96
-_BARS = " ▁▂▃▄▅▆▇█"
-
-
-def strip(story: Story) -> Table:
-    """Traffic by version over time, and what was noticed and done meanwhile; one column a few seconds."""
-    scale = Scale.of(story)
-    table = Table.grid(padding=(0, 1))
-    table.add_row("flights of", _months(story, scale))
-    table.add_row("predictions", _traffic(story, scale))
-    table.add_row("answered by", _versions(story, scale))
-    for lane, spans in lanes(story).items():
-        for number, line in enumerate(_lane(lane, spans, scale)):
-            table.add_row("" if number else lane, line)
-    table.add_row("", Text(f"0 s{f'{scale.length:.0f} s':>{COLUMNS - 3}}", "dim"))
-    return table
-
-
-def _column(scale: Scale, at: float) -> int:
-    return min(int(scale(at) / scale.length * COLUMNS), COLUMNS - 1)
-
-
-def _months(story: Story, scale: Scale) -> Text:
-    line = [" "] * COLUMNS
-    for month in story.months:
-        place = _column(scale, month.began)
-        name = f"|{month.name}"[: COLUMNS - place]
-        line[place : place + len(name)] = name
-    return Text("".join(line))
-
-
-def _versions(story: Story, scale: Scale) -> Text:
-    """Each version where it first answered."""
-    line = Text(" " * COLUMNS)
-    shade = styles(story)
-    for version in shade:
-        first = min(sent.at for sent in story.sent if sent.version == version)
-        line = _put(line, _column(scale, first), f"|version {version}", shade[version])
-    return line
-
-
-def _traffic(story: Story, scale: Scale) -> Text:
-    """A column's height is its rows, its colour the version that answered most of them."""
-    columns: list[dict[str, int]] = [{} for _ in range(COLUMNS)]
-    for sent in story.sent:
-        found = columns[_column(scale, sent.at)]
-        found[sent.version] = found.get(sent.version, 0) + sent.rows
-    top = max(sum(found.values()) for found in columns) or 1
-    shade = styles(story)
-    line = Text()
-    for found in columns:
-        height = -(-sum(found.values()) * (len(_BARS) - 1) // top)
-        line.append(_BARS[height], shade[max(found, key=found.__getitem__)] if found else "")
-    return line
-
-
-def styles(story: Story) -> dict[str, str]:
-    """Version -> its colour."""
-    return {version: COLOURS[place % len(COLOURS)] for place, version in enumerate(story.by_version())}
-
-
-def _lane(lane: str, spans: list[Span], scale: Scale) -> list[Text]:
-    if lane in CHECKS:
-        line = Text(" " * COLUMNS)
-        for good in (True, False):  # what failed is not to be hidden by what passed in the same column
-            for span in spans:
-                if span.good == good:
-                    line = _put(
-                        line, _column(scale, span.began), "●" if good else "✖", "green" if good else "red"
-                    )
-        return [line]
-    if lane == LABELS:
-        line = Text(" " * COLUMNS)
-        for span in spans:
-            line = _put(line, _column(scale, span.began), f"▼{span.text}", "")
-        return [line]
-    rows, count = stacked(spans, scale.end)
-    lines = [Text(" " * COLUMNS) for _ in range(count)]
-    for span, row in zip(spans, rows, strict=True):
-        begin, end = _column(scale, span.began), _column(scale, span.ended or scale.end)
-        width = max(end - begin, 1)
-        style = "white on red" if lane == ALERTS else "black on white"
-        bar = f"{span.text} "[:width].ljust(width, "━")  # seen without colours, too
-        lines[row] = _put(lines[row], begin, bar, style)
-    return lines
-
-
-def _put(line: Text, place: int, what: str, style: str) -> Text:
-    what = what[: COLUMNS - place]
-    return line[:place] + Text(what, style) + line[place + len(what) :]
 
 
 @dataclass(frozen=True)

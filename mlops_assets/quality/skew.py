@@ -9,6 +9,7 @@ after JSON, and rows that the endpoint would refuse.
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +94,10 @@ def _plain(value: Any, whole: bool) -> Any:  # noqa: FBT001 - private
 def _same(here: Any, there: Any) -> bool:
     if isinstance(here, (str, type(None))) or isinstance(there, (str, type(None))):
         return bool(here == there)
-    return bool(np.isclose(float(here), float(there), rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
+    # Not NumPy's: on single numbers it takes most of this check's time.
+    if math.isnan(here) or math.isnan(there):
+        return math.isnan(here) and math.isnan(there)
+    return math.isclose(here, there, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
 def _verdict(features: Features, asked: int, differ: dict[str, list[str]], refused: list[str]) -> Verdict:

@@ -13,6 +13,7 @@ from mlops_assets.demo import expected, terminal
 from mlops_assets.demo.picture import draw
 from mlops_assets.demo.spans import ALERTS, LABELS, TRAINING, Scale, Span, lanes, scores, serving, stacked
 from mlops_assets.demo.story import Month, Seen, Story, load, merge, save
+from mlops_assets.demo.strip import NAMES, WIDEST, strip
 from mlops_assets_tests.demo.stories import BEGAN, MONTH, SWAP, story, verdict
 
 if TYPE_CHECKING:
@@ -91,18 +92,23 @@ def test_it_is_drawn_as_a_picture() -> None:
         draw(Story())
 
 
-def test_it_is_drawn_for_a_terminal() -> None:
-    said = shown(terminal.strip(story()))
+@pytest.mark.parametrize("width", [80, 140, 400])
+def test_it_is_drawn_for_a_terminal(width: int) -> None:
+    said = shown(strip(story(), width), width)
     lines = {line.split("  ")[0].strip(): line for line in said.splitlines()}
     assert "|2013-05" in lines["flights of"]
-    assert "|version 2" in lines["answered by"]
-    assert lines["answered by"].index("|version 2") == pytest.approx(
-        lines["answered by"].index("|version 1") + 50 / 90 * terminal.COLUMNS, abs=2
-    )
+    first, second = (lines["answered by"].index(f"|version {number}") for number in (1, 2))
+    assert second - first == pytest.approx(50 / 90 * min(width - NAMES, WIDEST), abs=2)
+    assert max(map(len, said.splitlines())) <= width
     assert lines["feature drift"].count("✖") == 2
     assert lines["feature drift"].count("●") == 1
     assert "feature_drift" in lines["alerts"]
-    assert "0.640" in shown(terminal.quality(story()))
+    with pytest.raises(ValueError, match="no traffic"):
+        strip(Story(), width)
+
+
+def test_its_scores_are_told() -> None:
+    assert "0.620 to 0.660" in shown(terminal.quality(story()))
 
 
 def test_news_are_told_once_and_in_order() -> None:

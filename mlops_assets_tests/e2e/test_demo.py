@@ -108,7 +108,9 @@ def test_drift_was_seen_and_an_alert_told_of_it_until_it_was_over(stage: Stage) 
     assert alert.began == pytest.approx(next(v.at for v in of_first if not v.passed), abs=1)
     assert alert.ended is not None
     assert alert.ended > swap, "what is resolved is that the new champion has not drifted"
-    assert next(v for v in stage.seen.verdicts if v.check == "feature_drift" and v.at > swap).passed
+    of_second = [v for v in stage.seen.verdicts if v.check == "feature_drift" and v.champion == "2"]
+    assert of_second[0].passed
+    assert alert.ended == pytest.approx(of_second[0].at, abs=1)
 
 
 def test_a_retraining_followed_and_says_why_everywhere(stage: Stage) -> None:
@@ -117,7 +119,8 @@ def test_a_retraining_followed_and_says_why_everywhere(stage: Stage) -> None:
     assert second.cause in ("drift", "performance")
     assert "version 2 became the champion" in second.outcome
     [made] = [m for m in stage.asset("training_set").made if m.run_id == second.run_id]
-    assert (made.metadata["cause"], made.metadata["why"]) == (second.cause, second.why)
+    assert made.metadata["cause"] == second.cause
+    assert made.metadata["why"] == f"{second.why} (Tried again.)"
     assert second.why in stage.dagster.work([second.run_id])[second.run_id].tags["mlops/why"]
     assert stage.registry.version(PROJECT, "2").tags["mlops.cause"] == second.cause
     why = stage.mlops("why", PROJECT)
@@ -138,9 +141,14 @@ def test_every_answer_is_in_the_log_once_and_the_endpoint_swapped_under_traffic(
     ended = rows.groupby("version")["time"].max()
     for before, after in zip(began.index, began.index[1:], strict=False):
         assert (began[after] - ended[before]).total_seconds() < 10, "traffic went on through the swap"
-    [day] = stage.asset("predictions").made[:1]
-    assert day.metadata["answered"] == len(rows)
+    eventually("the last of them in its asset", lambda: _answered(stage) == len(rows), seconds=60)
     assert all(check.passed for check in stage.asset("predictions").checks)
+
+
+def _answered(stage: Stage) -> int:
+    """The rows that the endpoint answered, as ``predictions`` has it of all days."""
+    days = {made.partition: made.metadata["answered"] for made in reversed(stage.asset("predictions").made)}
+    return sum(days.values())
 
 
 def _of_single_rows(rows: pd.DataFrame) -> set[str]:
@@ -191,7 +199,7 @@ def test_an_answer_is_traced_to_its_raw_objects(stage: Stage) -> None:
     )
     assert head["ETag"].strip('"') == objects[0]["etag"].strip('"')
     assert all(one["read_by"]["code_version"] for one in objects)
-    assert "never" not in stage.mlops("trace", request).splitlines()[0]
+    assert f"request {request} to {PROJECT}" in stage.mlops("trace", request)
     assert "Looked at" in stage.mlops("trace", "nosuch", code=1)
 
 
@@ -204,13 +212,16 @@ def test_the_endpoint_answers_to_the_command_line(stage: Stage) -> None:
 
 
 def test_the_next_showing_goes_on_with_the_next_month(stage: Stage) -> None:
-    before = len(stage.logged())
     said = stage.mlops("demo")
     assert "labels of 2013-07 land" in said
     assert "flights of 2013-08 begin" in said
     assert "flights of 2013-07 begin" not in said
     asked = month_objects("2013-08")["flights/2013-08.csv"].count(b"\n") - 1
-    eventually("its rows in the log", lambda: len(stage.logged()) == before + asked + 1, seconds=60)
+    eventually("its rows in the log", lambda: _logged_about(stage, "2013-08") == asked, seconds=60)
+
+
+def _logged_about(stage: Stage, month: str) -> int:
+    return int(stage.logged()["received.scheduled_departure"].str.startswith(month).sum())
 
 
 def _status(stage: Stage, run_id: str) -> str:
@@ -304,7 +315,7 @@ def test_a_training_that_down_stops_is_gone_on_with_after_up(stage: Stage) -> No
     assert len(verdicts) == 5
     assert bool(promoted) == all(verdicts)
     assert stage.info()["version"] == stage.asset("champion").made[0].metadata["version"]
-    assert reads(stage) == Counter(dict.fromkeys(uploaded(stage), 1))
+    eventually("all reads", lambda: reads(stage) == Counter(dict.fromkeys(uploaded(stage), 1)))
 
 
 def _newest_training(stage: Stage) -> float:

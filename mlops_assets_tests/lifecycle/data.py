@@ -26,7 +26,7 @@ def planes(without: int = 0) -> bytes:
 
 def thin_sources(project: Project) -> tuple[Source, ...]:
     """The project's sources for fewer rows than are declared: what compares partitions still holds."""
-    free = {"rows": None, "medians": {}}
+    free: dict[str, object] = {"rows": None, "medians": {}}
     return tuple(s.model_copy(update={"quality": s.quality.model_copy(update=free)}) for s in project.sources)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops_assets.project import Columns
+    from mlops_assets.quality.summary import Summary
 
 FEATURES = PROJECT.features
 LIMITS = Leakage()
@@ -34,7 +35,7 @@ def late(frame: pd.DataFrame) -> NDArray[Any]:
 
 
 def test_all_real_months_and_training_sets_pass() -> None:
-    known = []
+    known: list[Summary] = []
     for month in MONTHS:
         frame = features(month)
         seen = summarize(frame)

@@ -188,7 +188,7 @@ def test_limits_can_be_widened_for_good() -> None:
 def test_what_is_declared_must_be_there() -> None:
     for quality in ({"medians": {"tmp": (0, 1)}}, {"max_nulls": {"tmp": 1}}, {"medians": {"origin": (0, 1)}}):
         with pytest.raises(ValidationError, match=r"tmp|origin"):
-            type(WEATHER)(**{**dict(WEATHER), "quality": Quality(**quality)})  # type: ignore[arg-type]
+            type(WEATHER)(**{**dict(WEATHER), "quality": Quality(**quality)})
     with pytest.raises(ValidationError, match="why"):
         Accepted(partition="2013-04", check="volume", why="")
 

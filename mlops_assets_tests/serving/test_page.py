@@ -110,6 +110,10 @@ def test_with_a_key_the_page_asks_for_it(tmp_path: Path, start: Callable[..., En
     page.fill("#key", "a-long-key-of-tests")
     ask(page)
     assert page.inner_text("#figure").endswith("%")
+    endpoint.until("look-ups", (endpoint.store / "lookup.sock").exists)
+    page.click("#answer a")
+    page.wait_for_function("document.querySelector('#record').textContent.includes('received')")
+    assert page.inner_text("#answer code") in page.inner_text("#record")
     assert "a-long-key" not in (page.text_content("#curl") or "")
 
 

@@ -36,22 +36,24 @@ class AnsweredCounts:
         self._folder = folder
         self._server = server
         self._days: dict[int, _Day] = {}
+        self._day: _Day
+        self._begins = -DAY
         self.rows = 0
         self.unlogged_rows = 0
 
     def add(self, arrived: int, rows: int, *, unlogged: bool) -> None:
         """Count an answer to a request that arrived then (microseconds since 1970)."""
         self.rows += rows
-        day = self._days.get(arrived // DAY)
-        if day is None:
-            day = self._begin(arrived // DAY)
-        if unlogged:
-            self.unlogged_rows += rows
-            day.add(rows, rows)
-        else:
-            day.add(rows, 0)
+        not_logged = rows if unlogged else 0
+        self.unlogged_rows += not_logged
+        if not self._begins <= arrived < self._begins + DAY:
+            self._day = self._turn_to(arrived // DAY)
+            self._begins = arrived // DAY * DAY
+        self._day.add(rows, not_logged)
 
-    def _begin(self, number: int) -> _Day:
+    def _turn_to(self, number: int) -> _Day:
+        if number in self._days:
+            return self._days[number]
         # Requests of yesterday may still be in flight; those of the day before cannot be.
         for old in [old for old in self._days if old < number - 1]:
             self._days.pop(old).close()
@@ -65,21 +67,20 @@ class _Day:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._new = path.with_name(f".new-{path.name}")
-        self._counts = [0, 0, 0]
+        self._requests = self._rows = self._unlogged = 0
         self._map: mmap.mmap | None = None
         self._file = -1
         self._next_try = 0.0
         self._open()
 
     def add(self, rows: int, unlogged: int) -> None:
-        counts = self._counts
-        counts[0] += 1
-        counts[1] += rows
-        counts[2] += unlogged
+        self._requests += 1
+        self._rows += rows
+        self._unlogged += unlogged
         if self._map is None:
             self._open()
         if self._map is not None:
-            _COUNTS.pack_into(self._map, 0, *counts)
+            _COUNTS.pack_into(self._map, 0, self._requests, self._rows, self._unlogged)
 
     def _open(self) -> None:
         if time.monotonic() < self._next_try:

@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from serving.prediction_log.objects import PARQUET, object_key
+from serving.prediction_log.objects import object_key, parquet_options
 from serving.prediction_log.segment import day_name
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class _Day:
         self.first, self.last = 2**63, 0
         self.again = False
         self._out = io.BytesIO()
-        self._writer: Any = pq.ParquetWriter(self._out, schema, **PARQUET)
+        self._writer: Any = pq.ParquetWriter(self._out, schema, **parquet_options(schema))
 
     def add(self, table: pa.Table) -> None:
         import pyarrow.compute as pc

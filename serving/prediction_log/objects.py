@@ -178,12 +178,18 @@ def encode(table: pa.Table) -> bytes:
     import pyarrow.parquet as pq
 
     out = io.BytesIO()
-    pq.write_table(table, out, **PARQUET)
+    pq.write_table(table, out, **parquet_options(table.schema))
     return out.getvalue()
 
 
-PARQUET: dict[str, Any] = {"compression": "zstd", "version": "2.6"}
-"""How objects are written."""
+def parquet_options(columns: pa.Schema) -> dict[str, Any]:
+    """How objects are written: texts by dictionary, but for those that never repeat."""
+    repeating = [
+        field.name
+        for field in columns
+        if str(field.type) == "string" and field.name not in {"request_id", "answer_id"}
+    ]
+    return {"compression": "zstd", "version": "2.6", "use_dictionary": repeating}
 
 
 def _milliseconds(moment: dt.datetime) -> int:

@@ -83,8 +83,10 @@ def test_no_answer_is_lost_or_logged_twice_whatever_is_killed(
 
 
 def test_an_answer_that_was_recorded_but_not_sent_is_asked_again_and_logged_once(
-    running: Endpoint, object_store: ObjectStore, buckets: tuple[str, str]
+    tmp_path: Path, start: Callable[..., Endpoint], object_store: ObjectStore, buckets: tuple[str, str]
 ) -> None:
+    seed(tmp_path / "store", toy.make_bundle(BIAS))
+    running = start(lake=Lake(object_store, buckets[1]), segment_seconds=100)  # one segment a process
     rows = [trip(distance=float(row), nap=0.2) for row in range(1000)]
     answers = []
     threads = [
@@ -93,16 +95,20 @@ def test_an_answer_that_was_recorded_but_not_sent_is_asked_again_and_logged_once
     worker, api = running.worker(), running.api()
     for thread in threads:
         thread.start()
-    time.sleep(1)  # it has all of them, and naps
+    running.until(
+        "all to be asked",
+        lambda: len(answers) + (running.metric("endpoint_requests_in_flight") or 0) == len(threads),
+    )
     os.kill(api.pid, signal.SIGSTOP)  # takes no more answers: the socket fills, sending blocks
     segments = running.store / "log" / "segments"
 
     def recorded() -> int:
         return sum(path.stat().st_size for path in segments.glob("*.segment"))
 
-    before = -1
-    while before != (before := recorded()):
-        time.sleep(1.5)
+    before = 0
+    while before == 0 or before != recorded():
+        before = recorded()
+        time.sleep(3)  # longer than a batch takes: it is stuck
     worker.kill()
     os.kill(api.pid, signal.SIGCONT)
     for thread in threads:

@@ -161,7 +161,7 @@ def test_outcomes_came_with_the_labels_and_say_how_good_the_answers_were(stage: 
     assert {month for month, rows in outcomes.items() if rows > 20_000} == {"2013-04", "2013-05", "2013-06"}
     real = {(one.month, one.version): one for one in stage.seen.real}
     april = real["2013-04", "1"]
-    assert april.promised == pytest.approx(stage.seen.promotions[0].roc_auc)
+    assert april.promised == pytest.approx(stage.seen.promotions[0].roc_auc, abs=0.001)
     assert april.roc_auc is not None
     assert april.expected is not None
     assert 0.55 < april.roc_auc < 0.8
@@ -293,14 +293,12 @@ def test_rollback_is_served_shown_and_stays(stage: Stage) -> None:
 
 
 def test_a_training_that_down_stops_is_gone_on_with_after_up(stage: Stage) -> None:
-    """So much new data that it is a cause comes after a rollback; the platform stops in the training."""
-    months = ("2013-08", "2013-09", "2013-10")
-    files = [name for month in months for name in month_objects(month)]
-    for month in months:
-        for name, data in month_objects(month).items():
-            file = stage.folder / name
-            file.parent.mkdir(exist_ok=True)
-            file.write_bytes(data)
+    """With August's labels, new data is a cause again, after a rollback; the platform stops in the training."""
+    files = month_objects("2013-08")
+    for name, data in files.items():
+        file = stage.folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(data)
     trainings = len(stage.asset("training_set").made)
     stage.mlops("upload", PROJECT, *files)
     eventually("the training", lambda: len(stage.asset("training_set").made) > trainings)
@@ -308,7 +306,7 @@ def test_a_training_that_down_stops_is_gone_on_with_after_up(stage: Stage) -> No
     assert orphans.platform(stage.settings.state).processes() == []
     stage.mlops("up")
     judged = eventually("the evaluation", lambda: stage.asset("evaluation").since(_newest_training(stage)))
-    assert judged[0].metadata["held out"] in months
+    assert judged[0].metadata["held out"] == "2013-08"
     eventually("rest", lambda: at_rest(stage))
     verdicts = [check.passed for check in stage.asset("evaluation").checks]
     promoted = stage.asset("champion").since(judged[0].at)

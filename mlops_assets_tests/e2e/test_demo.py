@@ -293,7 +293,7 @@ def test_rollback_is_served_shown_and_stays(stage: Stage) -> None:
 
 
 def test_a_training_that_down_stops_is_gone_on_with_after_up(stage: Stage) -> None:
-    """With August's labels, new data is a cause again, after a rollback; the platform stops in the training."""
+    """August's labels make new data a cause, after a rollback; the platform stops in the training."""
     files = month_objects("2013-08")
     for name, data in files.items():
         file = stage.folder / name

@@ -42,9 +42,9 @@ class NumericBins(msgspec.Struct, frozen=True, tag="numeric"):
         """What is in each bin, in their order."""
         if not self.edges:
             return ("any", "missing")
-        names = [f"below {self.edges[0]:g}"]
-        names += [f"{low:g} to {high:g}" for low, high in zip(self.edges, self.edges[1:], strict=False)]
-        return (*names, f"above {self.edges[-1]:g}", "missing")
+        names = [f"below {self.edges[0]:.4g}"]
+        names += [_span(low, high) for low, high in zip(self.edges, self.edges[1:], strict=False)]
+        return (*names, f"above {self.edges[-1]:.4g}", "missing")
 
     def count(self, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
         """How many of ``values`` (rows,) are in each bin, int64 (bins,). Raises ``ProfileError``."""
@@ -139,6 +139,12 @@ def counted(name: str, values: NDArray[Any]) -> dict[str | None, int]:
     missing, *found = np.bincount(codes + 1, minlength=len(texts) + 1).tolist()
     counts: dict[str | None, int] = dict(zip(texts.tolist(), found, strict=True))
     return counts | ({None: missing} if missing else {})
+
+
+def _span(low: float, high: float) -> str:
+    """A value that is a bin of its own is named by itself."""
+    before, after = f"{low:.4g}", f"{high:.4g}"
+    return before if before == after else f"{before} to {after}"
 
 
 def _quantiles(name: str, values: NDArray[Any], bins: int) -> NumericBins:

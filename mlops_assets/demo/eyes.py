@@ -69,14 +69,14 @@ class Eyes:
 
 
 def alerts(engine: sa.Engine, project: str, since: float) -> list[AlertSpan]:
-    """The project's alerts that began after ``since``."""
+    """The project's alerts that began or lasted after ``since``."""
     found = []
     with engine.connect() as connection:
         for row in connection.execute(sa.select(table).order_by(table.c.id)):
             alert = decode(row.payload)
-            if alert.project == project and alert.since.timestamp() > since:
-                ended = alert.resolved_at.timestamp() if alert.resolved_at else None
-                began = alert.since.timestamp()
+            ended = alert.resolved_at.timestamp() if alert.resolved_at else None
+            began = alert.since.timestamp()
+            if alert.project == project and (ended is None or ended > since):
                 found.append(
                     AlertSpan(row.id, alert.title, row.severity, began, row.fingerprint, alert.seen, ended)
                 )

@@ -60,7 +60,14 @@ def lanes(story: Story) -> dict[str, list[Span]]:
     }
     for lane, check in CHECKS.items():
         found[lane] = [Span(v.at, v.check, None, good=v.passed) for v in seen.verdicts if v.check == check]
-    return {lane: [s for s in found[lane] if s.began >= begin or (s.ended or 0) > begin] for lane in LANES}
+    return {lane: [span for span in found[lane] if _lasts(lane, span, begin)] for lane in LANES}
+
+
+def _lasts(lane: str, span: Span, begin: float) -> bool:
+    """Whether it was not over at ``begin``; labels and verdicts are moments."""
+    if lane in (ALERTS, TRAINING):
+        return span.ended is None or span.ended > begin
+    return span.began >= begin
 
 
 def stacked(spans: list[Span], end: float) -> tuple[list[int], int]:

@@ -62,6 +62,17 @@ def test_lanes_hold_what_happened_since_the_first_request() -> None:
     assert found[TRAINING] == [Span(BEGAN + 35, "drift", BEGAN + 52)]
 
 
+def test_what_was_over_before_the_first_request_is_left_out() -> None:
+    told = story()
+    early = msgspec.structs.replace(told.seen.alerts[0], began=BEGAN - 99)
+    over = msgspec.structs.replace(early, id=2, ended=BEGAN - 9)
+    first = verdict(-5, passed=True, champion="1")
+    told.seen = msgspec.structs.replace(told.seen, alerts=[early, over], verdicts=[first])
+    found = lanes(told)
+    assert [span.began for span in found[ALERTS]] == [BEGAN - 99]
+    assert found["feature drift"] == []
+
+
 def test_spans_that_overlap_are_stacked() -> None:
     spans = [Span(0, "a", 10), Span(5, "b", None), Span(11, "c", 12)]
     assert stacked(spans, 20) == ([0, 1, 0], 2)

@@ -17,6 +17,7 @@ import dagster as dg
 
 from mlops_assets.alerts.alert import Alert
 from mlops_assets.alerts.store import Over, Seen, Store, Succeeded
+from mlops_assets.automation.retries import will_retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -211,7 +212,7 @@ def _run(
     if event.event_type == dg.DagsterEventType.RUN_SUCCESS:
         yield Succeeded(parts, at, record.storage_id)
         return
-    if run is not None and _will_retry(instance, run):
+    if run is not None and will_retry(instance, run):
         return
     digest = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
     about = context.about(assets[0]) if assets else {"group": "default"}
@@ -230,22 +231,6 @@ def _run(
         **about,
     )
     yield Seen(alert, record.storage_id, parts)
-
-
-def _will_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether Dagster starts the run again by itself. It tags the run just after the failure."""
-    from dagster._core.events import RunFailureReason
-    from dagster._core.execution.retries import auto_reexecution_should_retry_run
-    from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
-
-    if WILL_RETRY_TAG in run.tags:
-        return run.tags[WILL_RETRY_TAG].lower() == "true"
-    if not instance.run_retries_enabled:
-        return False
-    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
-    return bool(
-        auto_reexecution_should_retry_run(instance, run, RunFailureReason(reason) if reason else None)
-    )
 
 
 def _why(event: Any) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import sqlalchemy as sa
 
+from mlops_assets.automation.retries import comes_again, newest_try
 from mlops_assets.lifecycle.code import code_version
 from mlops_assets.resources.promotions import promotions
 from mlops_assets.resources.tables import only_one
@@ -125,22 +126,29 @@ class Desk:
                     self.trainings.end(row.seq, f"Dagster made no run of it, {ATTEMPTS} times")
                 elif run.is_finished:
                     self.trainings.take(row.seq, run.run_id)
-                    ended = self._end(instance, row.seq, run.run_id)
+                    ended |= self._end_if_over(instance, row.seq, run.run_id)
             elif row.ended_at is None and row.run_id is not None:
-                run = instance.get_run_by_id(row.run_id)
-                if run is None or run.is_finished:
-                    ended = self._end(instance, row.seq, row.run_id)
+                ended |= self._end_if_over(instance, row.seq, row.run_id)
             rows.append(row)
         return Asked(rows, unheard, ended)
 
-    def _end(self, instance: dg.DagsterInstance, seq: int, run_id: str) -> bool:
-        self.trainings.end(seq, outcome_of(instance, self.engine, self.project, run_id))
+    def _end_if_over(self, instance: dg.DagsterInstance, seq: int, run_id: str) -> bool:
+        """Close the training unless its run, or one that tries it again, is under way or to come."""
+        run = newest_try(instance, run_id)
+        if run is not None and (not run.is_finished or comes_again(instance, run)):
+            return False
+        self.trainings.end(
+            seq, outcome_of(instance, self.engine, self.project, run.run_id if run else run_id)
+        )
         return True
 
     def gather(self, instance: dg.DagsterInstance, now: datetime, asked: Asked) -> State:
         """All that the decision depends on."""
         # What is under way comes first: what it changes after this line, the next tick sees.
         busy = reading.under_way(instance, self.project)
+        lost = [row.run_id for row in asked.rows if row.ended_at is None and row.run_id is not None]
+        if lost and not busy:
+            busy = f"a training whose process was lost is about to be tried again (run {lost[0][:8]})"
         made = self._features.read(instance)
         champion = self.champion()
         old = [name for name, part in made.items() if part.code not in (None, self._features_code)]

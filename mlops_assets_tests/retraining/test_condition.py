@@ -99,6 +99,28 @@ def test_a_failed_training_is_not_asked_for_again_until_something_is_new(clock: 
     assert clock.told()[-1].passed
 
 
+def test_a_training_that_dagster_tries_again_is_not_over(clock: Clock) -> None:
+    """Its process was killed: Dagster marks the run, and starts another for it a little later."""
+    clock.breaks = "champion"
+    clock.upload("2013-01")
+    clock.upload("2013-02")
+    assert clock.tick()
+    lost = last(clock).run_id
+    assert lost is not None
+    clock.instance.add_run_tags(lost, {"dagster/will_retry": "true"})
+    clock.rest()
+    assert last(clock).ended_at is None
+    again = clock.begin("training_set", "champion")
+    clock.instance.add_run_tags(again.run_id, {"dagster/root_run_id": lost})
+    clock.rest()
+    assert last(clock).ended_at is None
+    assert all(check.passed for check in clock.told())
+    clock.promote(run=again.run_id)
+    clock.instance.report_run_canceled(again)
+    clock.rest()
+    assert last(clock).outcome == "version 1 became the champion"
+
+
 @pytest.mark.parametrize(
     ("stage", "name", "cause"),
     [

@@ -39,6 +39,7 @@ class Traffic:
         self._port = port
         self._changes = changes
         self._stopping = threading.Event()
+        self._rest = 0.0
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._ask_on, args=(number,)) for number in range(clients)]
 
@@ -53,6 +54,10 @@ class Traffic:
             thread.join(60)
             assert not thread.is_alive()
 
+    def slow_down(self, seconds: float = 0.1) -> None:
+        """Have each client rest between its requests from now on."""
+        self._rest = seconds
+
     def until(self, answers: int, seconds: float = 60) -> None:
         """Wait for so many more answers."""
         wanted = len(self.told.answers) + answers
@@ -66,6 +71,7 @@ class Traffic:
         number = 0
         while not self._stopping.is_set():
             number += 1
+            time.sleep(self._rest)
             name = f"client-{client}-{number}"
             rows = [trip(distance=float(number * 10 + row), **self._changes) for row in range(1 + number % 3)]
             try:

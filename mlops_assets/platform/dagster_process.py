@@ -12,7 +12,7 @@ import logging
 import sys
 import time
 
-from mlops_assets.platform import database
+from mlops_assets.platform import daemon, database
 from mlops_assets.platform.orchestrator import ServesGrpc, workspace_file
 from mlops_assets.platform.ports import HOST
 from mlops_assets.platform.service import NotReadyError
@@ -29,6 +29,7 @@ def main(which: str) -> None:
     else:
         from dagster._daemon.cli import cli as run
 
+        daemon.install()
         tick_often(settings)
         logging.getLogger("dagster.daemon.SensorDaemon").addFilter(_says_more_than_that_it_looked)
         arguments = ["run"]

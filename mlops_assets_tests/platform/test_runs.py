@@ -102,4 +102,5 @@ def test_a_run_that_vanishes_with_its_code_location_is_run_again(running: Settin
         time.sleep(0.05)
     os.kill(Supervisor(running).processes()["code-location"].pid, signal.SIGKILL)
     _wait(running, lambda runs: [r for r in runs if r["runId"] == run and r["status"] == "FAILURE"])
-    _wait(running, lambda runs: [r for r in runs if r["parentRunId"] == run and r["status"] == "SUCCESS"])
+    again = lambda runs: [r for r in runs if r["parentRunId"] == run and r["status"] == "SUCCESS"]  # noqa: E731
+    _wait(running, again, 180)  # what runs are forked from imports everything anew first

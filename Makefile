@@ -18,8 +18,11 @@ help: ## this list
 demo: $(INSTALLED) ## start the platform and watch real flights become a served model that repairs itself
 	@$(BIN)/mlops demo
 
+# Two processes, a file's tests in one of them: many wait for a service to start, or for a tick.
+WORKERS ?= 2
+
 test: $(INSTALLED) ## all tests, on real services (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 lint: $(INSTALLED) ## style, types, import boundaries
 	@$(BIN)/ruff check .

@@ -90,8 +90,10 @@ class Reaper:
                 self._delete(one)
         except Exception as error:
             LOGGER.exception("could not do: %s", one.what)
-            said = f"{error.status} {error.reason}" if isinstance(error, ApiException) else str(error)
-            report.errors.append(f"could not {one.what} ({one.why}): {type(error).__name__}: {said}")
+            said = f"{type(error).__name__}: {error}"
+            if isinstance(error, ApiException):
+                said = f"Kubernetes answers {error.status} {error.reason}"
+            report.errors.append(f"could not {one.what} ({one.why}): {said}")
         else:
             report.done.append(f"{one.what}: {one.why}")
 

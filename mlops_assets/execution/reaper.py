@@ -19,7 +19,17 @@ from dagster._daemon.types import DaemonHeartbeat
 from kubernetes.client import V1DeleteOptions, V1Preconditions
 from kubernetes.client.rest import ApiException
 
-from mlops_assets.execution.reaping import RUN_ID, SELECTOR, Failure, Patience, RunState, Seen, ended_at, plan
+from mlops_assets.execution.reaping import (
+    HEARTBEAT,
+    RUN_ID,
+    SELECTOR,
+    Failure,
+    Patience,
+    RunState,
+    Seen,
+    ended_at,
+    plan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -31,7 +41,6 @@ if TYPE_CHECKING:
     from mlops_assets.execution.reaping import Deletion
     from mlops_assets.settings import Settings
 
-HEARTBEAT = "REAPER"
 LOGGER = logging.getLogger("mlops.reaper")
 _PAGE = 500
 _CALL_SECONDS, _LOOK_SECONDS = 10, 60

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from kubernetes.client import CoreV1Event, V1Job, V1Pod
 
+HEARTBEAT = "REAPER"
+"""The name under which the reaper's heart beats, beside those of Dagster's daemon."""
+
 RUN_ID = "dagster/run-id"
 SELECTOR = f"app.kubernetes.io/part-of=dagster,mlops/role=run,{RUN_ID}"
 """Labels of what the run launcher and the executor make. ``mlops/role`` tells it from another Dagster's."""

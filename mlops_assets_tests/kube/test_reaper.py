@@ -22,7 +22,8 @@ from dagster._core.storage.dagster_run import DagsterRunStatus
 
 from mlops_assets.alerts.tables import engine_for
 from mlops_assets.execution import kubernetes, retrying
-from mlops_assets.execution.reaper import HEARTBEAT, NoKubernetesError, build_reaper
+from mlops_assets.execution.reaper import NoKubernetesError, build_reaper
+from mlops_assets.execution.reaping import HEARTBEAT
 from mlops_assets.settings import Settings
 from mlops_assets_tests.alerts.world import Recorder, alerting
 from mlops_assets_tests.kube.containers import BIN

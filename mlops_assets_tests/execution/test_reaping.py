@@ -225,3 +225,8 @@ def test_one_look_changes_only_so_much_and_says_what_is_left() -> None:
     assert [one.run_id for one in found.failures] == [other]
     assert [one.name for one in found.deletions] == [f"dagster-step-{number:032x}" for number in (0, 1)]
     assert found.left == 5
+    for number in range(3, 7):
+        world.run("starting", 20 + number, str(uuid.UUID(int=number)))
+    found = world.plan(few)
+    assert [uuid.UUID(one.run_id).int for one in found.failures] == [6, 5, 4]  # who waits longest, first
+    assert (found.deletions, found.left) == ((), 9)

@@ -78,6 +78,7 @@ def test_what_to_do_is_found_again_in_what_dagster_makes_of_it() -> None:
     waiting = V1ContainerState(waiting=V1ContainerStateWaiting(reason="InvalidImageName", message="no\nsuch"))
     why = why_waiting([pod(20, container_statuses=container(waiting))], NOW, PATIENCE)
     assert why is not None
+    assert "(InvalidImageName: no such)" in why
     text = f"Execution of run failed. Steps failed: ['a'].\nStep a failed health check: {why}\nand more"
     seen, remedy = remedy_in(text)
     assert remedy == "correct the image's name"

@@ -74,7 +74,7 @@ def kube(cluster: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]
     """The cluster, empty."""
     monkeypatch.delenv("HOSTNAME", raising=False)  # this process is nobody's pod
     yield cluster
-    for kind in ("jobs", "events"):
+    for kind in ("jobs", "pods", "events"):
         for one in cluster.find(kind):
             cluster.delete(kind, one["metadata"]["name"])
     cluster.until("it is empty", lambda: not cluster.pods)
@@ -122,6 +122,7 @@ def test_what_runs_that_are_over_left_behind_is_deleted_and_nothing_else(
 
     reaper = build_reaper(instance, Settings(_env_file=None))
     assert reaper.look().done == []  # all of it has only just happened
+    first = instance.get_daemon_heartbeats()[HEARTBEAT].timestamp
     wrong = kube.fail("DELETE", f"/jobs/{orphan}", status=500)
     report = reaper.look(later())
     assert len(wrong.happened) == len(report.errors) == 1
@@ -133,7 +134,7 @@ def test_what_runs_that_are_over_left_behind_is_deleted_and_nothing_else(
         f"delete pod {next(one['metadata']['name'] for one in kube.pods if phase_name(one) == bare)}",
     }
     assert any(line.endswith(f"run {gone.run_id} has been deleted") for line in report.done)
-    first = instance.get_daemon_heartbeats()[HEARTBEAT].timestamp
+    assert instance.get_daemon_heartbeats()[HEARTBEAT].timestamp == first
 
     again = reaper.look(later())
     assert [line.partition(":")[0] for line in again.done] == [f"delete job {orphan}"]

@@ -98,7 +98,7 @@ k8s-apply: ## bring the cluster to OVERLAY, databases first
 	@$(IN) delete job migrate --ignore-not-found
 	@kubectl apply -k deploy/k8s/overlays/$(OVERLAY)
 	@$(IN) wait --for=condition=complete --timeout=600s job/migrate
-	@for part in mlflow code-location webserver daemon metrics; do \
+	@for part in mlflow code-location webserver daemon metrics reaper; do \
 		$(IN) rollout status --timeout=600s deployment/$$part || exit 1; done
 
 k8s-project: ## ship VERSION of PROJECT alone: what its code changed is trained anew, its endpoint rolls

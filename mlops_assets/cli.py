@@ -189,6 +189,21 @@ def migrate(
 
 
 @app.command()
+def reap(
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until it is ended.")] = False,
+) -> None:
+    """On Kubernetes: fail runs whose pods do not come, and delete what is left of those that are over."""
+    from mlops_assets.execution.reaper import NoKubernetesError
+    from mlops_assets.platform.reap import reap as look
+
+    settings = _settings()
+    with _errors(NoKubernetesError):
+        fine = look(settings, typer.echo, watch=watch)
+    if not fine:
+        raise typer.Exit(1)
+
+
+@app.command()
 def trace(
     request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="As the endpoint's answer has it.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,

@@ -8,7 +8,6 @@ younger than ``SETTLED``; those are read again, and the store knows what it has 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.alerts.alert import Alert
-from mlops_assets.alerts.store import Over, Seen, Store, Succeeded
-from mlops_assets.automation.retries import will_retry
+from mlops_assets.alerts.runs import of_run
+from mlops_assets.alerts.store import Over, Seen, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +36,7 @@ TYPES = (
     dg.DagsterEventType.FRESHNESS_STATE_CHANGE,
     dg.DagsterEventType.RUN_FAILURE,
     dg.DagsterEventType.RUN_SUCCESS,
+    dg.DagsterEventType.STEP_UP_FOR_RETRY,
 )
 
 
@@ -141,7 +141,7 @@ def observe(
         elif event.event_type == dg.DagsterEventType.FRESHNESS_STATE_CHANGE:
             yield from _freshness(event.asset_freshness_state_change_data, record.storage_id, at, context)
         else:
-            yield from _run(instance, runs.get(record.run_id), record, at, context)
+            yield from of_run(instance, runs.get(record.run_id), record, at, context)
 
 
 def _check(found: dg.AssetCheckEvaluation, event: int, at: dt.datetime, context: Context) -> Observation:
@@ -194,52 +194,3 @@ def _freshness(change: Any, event: int, at: dt.datetime, context: Context) -> It
             **context.about(change.key),
         )
         yield Seen(alert, event)
-
-
-def _run(
-    instance: dg.DagsterInstance,
-    run: dg.DagsterRun | None,
-    record: EventLogRecord,
-    at: dt.datetime,
-    context: Context,
-) -> Iterator[Observation]:
-    event = record.event_log_entry.get_dagster_event()
-    job = run.job_name if run else event.job_name
-    assets = sorted(run.asset_selection or ()) if run else []
-    names = frozenset(key.to_user_string() for key in assets) or frozenset({f"job:{job}"})
-    partition = run.tags.get("dagster/partition") if run else None
-    parts = frozenset(f"{name}@{partition}" if partition else name for name in names)
-    if event.event_type == dg.DagsterEventType.RUN_SUCCESS:
-        yield Succeeded(parts, at, record.storage_id)
-        return
-    if run is not None and will_retry(instance, run):
-        return
-    digest = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
-    about = context.about(assets[0]) if assets else {"group": "default"}
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    what = ", ".join(sorted(names)[:3]).removeprefix("job:") + more
-    alert = Alert(
-        fingerprint=f"run/{digest}",
-        kind="run",
-        severity="error",
-        title=f"run of {what} failed" + (f" ({partition})" if partition else ""),
-        since=at,
-        seen=_why(event),
-        allowed="the run succeeds, or one that tries it again does",
-        remedy="open the run in Dagster; when the cause is gone, run it again from the failure",
-        url=f"{context.url}/runs/{record.run_id}",
-        **about,
-    )
-    yield Seen(alert, record.storage_id, parts)
-
-
-def _why(event: Any) -> str:
-    """The deepest cause that the failure names, and the event's own words."""
-    error = getattr(event.event_specific_data, "error", None)
-    step = getattr(event.event_specific_data, "first_step_failure_event", None)
-    if step is not None and step.event_specific_data is not None:
-        error = step.event_specific_data.error or error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    said = error.message.strip() if error is not None else ""
-    return "\n".join(part for part in (event.message or "", said) if part)

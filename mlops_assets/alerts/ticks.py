@@ -14,6 +14,7 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
 
 from mlops_assets.alerts.alert import Alert
+from mlops_assets.alerts.reaper import of_reaper
 from mlops_assets.alerts.store import Over, Seen
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def collect_ticks(  # noqa: PLR0913 - the last three have defaults or are the cl
         quiet_since = max(_latest(instance, state), awake)
         silent = now.timestamp() - quiet_since > silence.seconds
         store.record([watched.stopped(now), watched.silent(now, silent=silent, since=quiet_since)])
+    store.record(of_reaper(instance, context, now, awake, silence.seconds))
     store.move(SOURCE, {"at": now.timestamp(), "awake_since": awake, "seen": seen})
 
 

@@ -14,7 +14,7 @@ from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHa
 from dagster_k8s import k8s_job_executor
 
 from mlops_assets.execution.retrying import RetryingExecutor
-from mlops_assets.execution.stuck import why_ended, why_waiting
+from mlops_assets.execution.stuck import why_ended, why_waiting, why_without_pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,8 @@ class StepPods(StepHandler):
         if not health.is_healthy:
             why = why_ended(pods)
             return CheckStepHealthResult.unhealthy(why) if why else health
-        why = why_waiting(pods, datetime.now(UTC), self._patience)
+        now = datetime.now(UTC)
+        why = why_waiting(pods, now, self._patience) if pods else self._why_without_pod(job, namespace, now)
         if why is not None:
             self._handler._api_client.delete_job(job, namespace)
             return CheckStepHealthResult.unhealthy(why)
@@ -68,6 +69,14 @@ class StepPods(StepHandler):
                 )
             self._ended_well.add(job)
         return health
+
+    def _why_without_pod(self, name: str, namespace: str | None, now: datetime) -> str | None:
+        """Of a Job whose pods Kubernetes refuses to make, nothing ever fails, and nothing waits."""
+        client = self._handler._api_client
+        job = client.batch_api.read_namespaced_job_status(name, namespace)
+        if why_without_pod(job, (), now, self._patience) is None:
+            return None
+        return why_without_pod(job, client.retrieve_pod_events(name, namespace), now, self._patience)
 
 
 def build_kubernetes_executor(settings: Settings) -> dg.ExecutorDefinition:

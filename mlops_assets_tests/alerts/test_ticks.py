@@ -7,9 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from dagster._core.scheduler.instigation import InstigatorStatus
+from dagster._daemon.types import DaemonHeartbeat
 
 from mlops_assets.alerts.tables import engine_for
 from mlops_assets.alerts.ticks import Silence
+from mlops_assets.execution.reaping import HEARTBEAT
 from mlops_assets_tests.alerts.ticking import BROKEN, daemon
 from mlops_assets_tests.alerts.world import Recorder, alerting, open_alerts
 
@@ -111,6 +113,30 @@ def test_a_sensor_that_no_longer_ticks_is_told_of(
         time.sleep(0.2)
         asleep.run()
         assert hook.told[-1] == ("resolved", SILENT)
+
+
+def test_a_reaper_that_meets_errors_or_is_gone_is_told_of(
+    engine: sa.Engine, stored_instance: dg.DagsterInstance
+) -> None:
+    hook = Recorder()
+    world = alerting(engine, stored_instance, {"webhook": hook})
+    brief = dataclasses.replace(world, silence=Silence(seconds=0.1, asleep=1000))
+
+    def beat(seconds: float) -> None:
+        at = time.time() + seconds
+        stored_instance.add_daemon_heartbeat(DaemonHeartbeat(at, HEARTBEAT, "mlops"))
+
+    world.run()  # there is none
+    beat(-3600)
+    world.run()
+    assert hook.taken == []  # we just woke: so did the reaper
+    time.sleep(0.2)
+    brief.run()
+    assert [one.title for one in hook.taken] == ["the reaper no longer does its work"]
+    assert "kubectl logs deployment/reaper" in hook.taken[0].text
+    beat(3600)
+    brief.run()
+    assert hook.told[-1] == ("resolved", "sensor/reaper:silent")
 
 
 def test_a_fresh_database_knows_nothing(stored_instance: dg.DagsterInstance, database_url: str) -> None:

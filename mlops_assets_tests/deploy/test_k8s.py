@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from mlops_assets.catalog import PROJECTS
+from mlops_assets.execution.reaping import SELECTOR
+from mlops_assets.platform.reap import alive, fine
 from mlops_assets.settings import Settings
 from mlops_assets_tests.deploy.manifests import (
     OVERLAYS,
@@ -114,9 +118,9 @@ def test_who_needs_no_secret_of_a_database_is_given_none(objects: list[Manifest]
             if "secretRef" in s
         }
         assert ("mlops-mlflow-database" in given) == (role in ("mlflow", "migrate")), role
-        dagster = role in ("webserver", "daemon", "code-location", "metrics", "migrate")
+        dagster = role in ("webserver", "daemon", "code-location", "metrics", "reaper", "migrate")
         assert ("mlops-database" in given) == dagster, role
-        assert ("mlops-s3" in given) <= (role not in ("metrics", "login", "database")), role
+        assert ("mlops-s3" in given) <= (role not in ("metrics", "reaper", "login", "database")), role
 
 
 def test_accounts_may_launch_pods_in_their_namespace_and_nothing_else(objects: list[Manifest]) -> None:
@@ -126,11 +130,11 @@ def test_accounts_may_launch_pods_in_their_namespace_and_nothing_else(objects: l
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
             assert not {"secrets", "pods/exec", "serviceaccounts", "configmaps"} & set(rule["resources"])
     bound = {s["name"] for b in of_kind(objects, "RoleBinding") for s in b["subjects"]}
-    assert bound == {"dagster", "dagster-run"}
+    assert bound == {"dagster", "dagster-run", "reaper"}
     mounted = {
         pod(w)["serviceAccountName"] for w in workloads(objects) if pod(w)["automountServiceAccountToken"]
     }
-    assert mounted == {"dagster"}
+    assert mounted == {"dagster", "reaper"}
     made = {a["metadata"]["name"] for a in of_kind(objects, "ServiceAccount")}
     assert {pod(w)["serviceAccountName"] for w in workloads(objects)} | {"dagster-run"} <= made
 
@@ -146,6 +150,36 @@ def test_the_launcher_may_do_what_dagster_k8s_does(objects: list[Manifest]) -> N
         (resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]
     }
     assert needed <= granted
+
+
+def test_the_reaper_may_do_what_it_does_and_make_nothing(objects: list[Manifest]) -> None:
+    bindings = of_kind(objects, "RoleBinding")
+    (binding,) = [b for b in bindings if "reaper" in {subject["name"] for subject in b["subjects"]}]
+    rules = named(objects, "Role", binding["roleRef"]["name"])["rules"]
+    granted = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    assert granted == {
+        ("jobs", "list"), ("jobs", "delete"), ("pods", "list"), ("pods", "delete"), ("events", "list"),
+    }  # fmt: skip
+    (main,) = containers(named(objects, "Deployment", "reaper"))
+    assert main["command"] == ["mlops", "reap", "--watch"]
+    probes = {name: main[f"{name}Probe"]["exec"]["command"][-1] for name in ("liveness", "readiness")}
+    home = Settings(_env_file=None, home=Path("/var/lib/mlops"))
+    assert f" {alive(home)} " in probes["liveness"], "restarted when it does not look"
+    assert f" {fine(home)} " in probes["readiness"], "not ready when its looks meet errors"
+
+
+def test_a_run_that_does_not_start_is_the_reapers_before_it_is_run_monitorings(
+    objects: list[Manifest],
+) -> None:
+    data = named(objects, "ConfigMap", "mlops-settings")["data"]
+    values = {name.removeprefix("MLOPS_").lower(): value for name, value in data.items()}
+    patience = Settings(_env_file=None, **values).kubernetes_start_minutes * 60
+    instance = yaml.safe_load(named(objects, "ConfigMap", "dagster-instance")["data"]["dagster.yaml"])
+    assert instance["run_monitoring"]["start_timeout_seconds"] >= patience + 600
+    labels = instance["run_launcher"]["config"]["labels"]
+    assert [f"{name}={value}" for name, value in labels.items()] == [
+        one for one in SELECTOR.split(",") if one.startswith("mlops/")
+    ], "the reaper goes by it"
 
 
 def test_everything_is_in_one_namespace(objects: list[Manifest]) -> None:

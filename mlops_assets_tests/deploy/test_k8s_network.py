@@ -32,7 +32,17 @@ WANTED = {
 }
 LOCAL = {
     (who, "database", 5432)
-    for who in ("webserver", "daemon", "code-location", "run", "step", "metrics", "migrate", "mlflow")
+    for who in (
+        "webserver",
+        "daemon",
+        "code-location",
+        "run",
+        "step",
+        "metrics",
+        "reaper",
+        "migrate",
+        "mlflow",
+    )
 } | {
     (who, "object-store", 8333)
     for who in ("webserver", "daemon", "code-location", "run", "step", "migrate", "mlflow", "endpoint")
@@ -112,7 +122,7 @@ def test_only_who_makes_pods_reaches_kubernetes(
         }
 
     reach = {name for name, these in pods.items() if 6443 in anywhere(these)}
-    assert reach == {"webserver", "daemon", "run"}, overlay
+    assert reach == {"webserver", "daemon", "reaper", "run"}, overlay
 
 
 def test_the_nodes_metadata_is_out_of_reach(policies: list[Manifest]) -> None:

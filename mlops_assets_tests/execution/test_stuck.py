@@ -15,7 +15,7 @@ from kubernetes.client import (
     V1PodStatus,
 )
 
-from mlops_assets.execution.stuck import why_ended, why_waiting
+from mlops_assets.execution.stuck import never_started, remedy_in, why_ended, why_waiting
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATIENCE = timedelta(minutes=15)
@@ -72,3 +72,17 @@ def test_out_of_memory_and_eviction_say_so() -> None:
     assert evicted is not None
     assert "Evicted: low on disk" in evicted
     assert why_ended([pod(5, "Running")]) is None
+
+
+def test_what_to_do_is_found_again_in_what_dagster_makes_of_it() -> None:
+    waiting = V1ContainerState(waiting=V1ContainerStateWaiting(reason="InvalidImageName", message="no\nsuch"))
+    why = why_waiting([pod(20, container_statuses=container(waiting))], NOW, PATIENCE)
+    assert why is not None
+    assert "(InvalidImageName: no such)" in why
+    text = f"Execution of run failed. Steps failed: ['a'].\nStep a failed health check: {why}\nand more"
+    seen, remedy = remedy_in(text)
+    assert remedy == "correct the image's name"
+    assert seen == text.replace(" What to do: correct the image's name", "")
+    assert remedy_in("plain\ntext") == ("plain\ntext", "")
+    assert never_started(text)
+    assert not never_started(why_ended([pod(5, "Failed", reason="Evicted")]) or "")

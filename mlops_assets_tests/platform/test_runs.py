@@ -1,10 +1,11 @@
-"""Runs on the platform's code location: forked warm, and started again when their process vanished."""
+"""Runs on the platform's code location: forked warm, started again when they vanished, bounded by pools."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 from mlops_assets import platform
 from mlops_assets.platform import orchestrator
+from mlops_assets.platform.migrate import migrate_dagster
 from mlops_assets.platform.supervision import Supervisor
 from mlops_assets_tests.platform.conftest import settings_for
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFINITIONS = """
 import time
+from itertools import accumulate
 from pathlib import Path
 import dagster as dg
 
@@ -38,10 +41,41 @@ def warm(context):
     import sys
     return dg.MaterializeResult(metadata={"torch": "torch" in sys.modules})
 
-defs = dg.Definitions(assets=[slow_at_first, warm], executor=dg.in_process_executor)
+MONTHS = dg.StaticPartitionsDefinition(["2013-01", "2013-02"])
+SEEN = Path("steps").resolve()
+
+def most_at_once(pool):
+    inside = [int(line.split()[1]) for line in SEEN.read_text().splitlines() if line.split()[0] == pool]
+    return max(accumulate(inside), default=0)
+
+def note(pool, entered):
+    with SEEN.open("a") as seen:
+        seen.write(f"{pool} {entered}\\n")
+
+def monthly(name, pool, company, deps=()):
+    @dg.asset(name=name, partitions_def=MONTHS, pool=pool, deps=deps)
+    def step():
+        note(pool, 1)
+        deadline = time.monotonic() + 60
+        while most_at_once(pool) < company and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)  # long enough for one more to come in, if it may
+        note(pool, -1)
+    return step
+
+sources = [monthly(name, "s3", 2) for name in ("flights", "weather", "planes")]
+networks = [monthly(name, "gpu", 1, deps=sources) for name in ("network", "larger_network")]
+several = dg.multiprocess_executor.configured({"start_method": {"forkserver": {}}})
+months = dg.define_asset_job("months", [*sources, *networks], executor_def=several)
+defs = dg.Definitions(
+    assets=[slow_at_first, warm, *sources, *networks], jobs=[months], executor=dg.in_process_executor
+)
 """
 LAUNCH = """mutation($e: ExecutionParams!) { launchPipelineExecution(executionParams: $e) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+BACKFILL = """mutation($b: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $b) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+BACKFILLS = """{ partitionBackfillsOrError { ... on PartitionBackfills { results { id status } } } }"""
 RUNS = """{ runsOrError { ... on Runs { results {
   runId status parentRunId
   assetMaterializations { metadataEntries { ... on BoolMetadataEntry { boolValue } } }
@@ -103,3 +137,33 @@ def test_a_run_that_vanishes_with_its_code_location_is_run_again(running: Settin
     os.kill(Supervisor(running).processes()["code-location"].pid, signal.SIGKILL)
     _wait(running, lambda runs: [r for r in runs if r["runId"] == run and r["status"] == "FAILURE"])
     _wait(running, lambda runs: [r for r in runs if r["parentRunId"] == run and r["status"] == "SUCCESS"])
+
+
+def test_a_backfills_steps_run_side_by_side_and_never_more_than_their_pool_lets_through(
+    running: Settings,
+) -> None:
+    limits = running.model_copy(update={"pool_s3": 2, "pool_gpu": 1})
+    migrate_dagster(limits, print)
+    selector = {
+        "partitionSetName": "months_partition_set",
+        "repositorySelector": {
+            "repositoryLocationName": orchestrator.LOCATION_NAME,
+            "repositoryName": "__repository__",
+        },
+    }
+    asked = {"selector": selector, "partitionNames": ["2013-01", "2013-02"]}
+    backfill = _ask(running, BACKFILL, b=asked)["launchPartitionBackfill"]["backfillId"]
+    deadline = time.monotonic() + 120
+    while True:
+        found = _ask(running, BACKFILLS)["partitionBackfillsOrError"]["results"]
+        state = {one["id"]: one["status"] for one in found}[backfill]
+        if state == "COMPLETED_SUCCESS":
+            break
+        assert (state, time.monotonic() < deadline) == ("REQUESTED", True), _ask(running, RUNS)
+        time.sleep(0.2)
+    steps = [line.split() for line in (running.state / "steps").read_text().splitlines()]
+    inside = {pool: list(accumulate(int(n) for p, n in steps if p == pool)) for pool in ("s3", "gpu")}
+    assert {pool: (len(counts), max(counts)) for pool, counts in inside.items()} == {
+        "s3": (12, 2),
+        "gpu": (8, 1),
+    }

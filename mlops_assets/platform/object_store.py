@@ -103,7 +103,7 @@ class _Probe:
             client.put_bucket_versioning(Bucket=raw, VersioningConfiguration={"Status": "Enabled"})
 
 
-def s3_client(settings: Settings) -> S3Client:
+def s3_client(settings: Settings, retries: int = 1) -> S3Client:
     """A boto3 client of the platform's object store; fails fast rather than retrying long."""
     import boto3
     from botocore.config import Config
@@ -113,7 +113,7 @@ def s3_client(settings: Settings) -> S3Client:
     config = Config(
         connect_timeout=2,
         read_timeout=30,
-        retries={"max_attempts": 1},
+        retries={"max_attempts": retries},
         s3={"addressing_style": "path"},
     )
     return boto3.client(

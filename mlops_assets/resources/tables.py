@@ -11,12 +11,17 @@ import dagster as dg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from mlops_assets.platform.service import PlatformError
+
 if TYPE_CHECKING:
     from datetime import datetime
 
 SCHEMA = "mlops"
 _SCHEMA_LOCK = 7_226_001
 """Key of the advisory lock under which the schema is made: processes start together."""
+
+RESTORING = "mlops_restore.versions"
+"""A table that is there while a restore is under way (``platform/backup/versions.py``)."""
 
 metadata = sa.MetaData(schema=SCHEMA)
 
@@ -152,12 +157,31 @@ logged_predictions = sa.Table(
 """What ``predictions`` found in the prediction log of a day: of each partition in which what was asked
 about happens, and ("") of all. ``digest`` tells sets of log objects apart, ``bytes`` is their size."""
 
+restored_versions = sa.Table(
+    "restored_versions",
+    metadata,
+    _key("key"),
+    _key("version_id"),
+    sa.Column("restored_as", sa.Text, nullable=False),
+    sa.PrimaryKeyConstraint("key", "version_id"),
+)
+"""What object versions are called since they were restored from a backup: a copy has an id of its own.
+Whatever was written down before (manifests, tags of runs) has the former one."""
+
 
 @lru_cache(maxsize=8)
 def engine_for(url: str) -> sa.Engine:
-    """The process's engine for ``url``, with schema and tables made where they are missing."""
+    """The process's engine for ``url``, with schema and tables made where they are missing.
+
+    Raises ``PlatformError`` while a restore has not ended: the ledger does not know yet what it put back.
+    """
     engine = sa.create_engine(url, pool_pre_ping=True, pool_size=2, max_overflow=4)
     with engine.begin() as connection:
+        if connection.execute(sa.select(sa.func.to_regclass(RESTORING))).scalar() is not None:
+            raise PlatformError(
+                "A restore has begun here and has not ended. Stop the platform, and restore again (mlops "
+                "restore): it goes on where it stopped."
+            )
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
         connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         metadata.create_all(connection)

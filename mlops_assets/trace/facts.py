@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.lifecycle.lineage import CONTENT, MANIFEST, TRAINING_SET
@@ -28,7 +28,8 @@ class Facts:
 
     ``champion``: the number of the version that holds the alias now. ``experiment``, ``mlflow_run`` and
     ``code_version``: of the candidate. ``fitted_in``, ``frozen_in``: the Dagster runs that made the candidate
-    and its training set. ``readers``: (key, version id) of each raw object -> the run that read it.
+    and its training set. ``readers``: (key, version id) of each raw object -> the run that read it;
+    ``restored``: -> what the version is called since it was restored from a backup.
     ``promotions``: moves of the alias to the version, oldest first. ``works``: run -> what it made.
     """
 
@@ -44,13 +45,14 @@ class Facts:
     readers: Mapping[tuple[str, str], str]
     promotions: tuple[Promotion, ...]
     works: Mapping[str, Work]
+    restored: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def facts_of(settings: Settings, project: Project, number: str) -> Facts:
     """The facts of a version. Raises ``TraceError`` where a part does not answer or is gone."""
     version, champion, run = _registered(settings, project, number)
     manifest_key, manifest = _manifest(settings, project, version)
-    readers = _readers(settings, project, manifest)
+    readers, restored = _readers(settings, project, manifest)
     promotions = _promotions(settings, project, number)
     dagster = Dagster(settings.dagster_url)
     fitted_in = run.data.tags.get(RUN_TAG, "")
@@ -76,6 +78,7 @@ def facts_of(settings: Settings, project: Project, number: str) -> Facts:
         readers=readers,
         promotions=promotions,
         works=works,
+        restored=restored,
     )
 
 
@@ -128,19 +131,30 @@ def _manifest(settings: Settings, project: Project, version: Version) -> tuple[s
         ) from error
 
 
-def _readers(settings: Settings, project: Project, manifest: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+def _readers(
+    settings: Settings, project: Project, manifest: Mapping[str, Any]
+) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
+    """The runs that read the manifest's object versions, and what those are called since a restore."""
     import sqlalchemy as sa
 
-    from mlops_assets.resources.tables import engine_for, object_versions
+    from mlops_assets.resources.tables import engine_for, object_versions, restored_versions
 
     wanted = {(o["key"], o["version_id"]) for e in entries_of(manifest) for o in e["objects"].values()}
-    column = object_versions.c
-    query = sa.select(column.key, column.version_id, column.run_id).where(
-        column.project == project.name, sa.tuple_(column.key, column.version_id).in_(wanted)
+    read, copy = object_versions.c, restored_versions.c
+    copies = sa.select(copy.key, copy.version_id, copy.restored_as).where(
+        sa.tuple_(copy.key, copy.version_id).in_(wanted)
     )
     try:
         with engine_for(settings.dagster_database).connect() as connection:
-            return {(key, version): run or "" for key, version, run in connection.execute(query)}
+            restored = {(key, version): now for key, version, now in connection.execute(copies)}
+            formerly = {
+                (key, restored.get((key, version), version)): (key, version) for key, version in wanted
+            }
+            query = sa.select(read.key, read.version_id, read.run_id).where(
+                read.project == project.name, sa.tuple_(read.key, read.version_id).in_(formerly)
+            )
+            runs = {formerly[key, now]: run or "" for key, now, run in connection.execute(query)}
+            return runs, restored
     except sa.exc.OperationalError as error:
         raise TraceError(
             f"The database with the ledger of object versions does not answer: {error.orig}. Is it up "

@@ -72,7 +72,7 @@ def compose(settings: Settings, project: Project, facts: Facts) -> ModelPart:
         made_by=links.to(facts.fitted_in, f"candidates/{family}", code_version=facts.code_version),
         judged_by=links.to(tags.get("dagster_run", ""), "evaluation"),
         promotions=[_promotion(entry, links, facts.fitted_in) for entry in facts.promotions],
-        training_set=_training_set(settings.lake_bucket, project, facts, links),
+        training_set=_training_set(settings, project, facts, links),
     )
 
 
@@ -113,8 +113,8 @@ def _promotion(entry: Promotion, links: _Links, fitted_in: str) -> PromotionPart
     )
 
 
-def _training_set(lake: str, project: Project, facts: Facts, links: _Links) -> TrainingSetPart:
-    manifest = facts.manifest
+def _training_set(settings: Settings, project: Project, facts: Facts, links: _Links) -> TrainingSetPart:
+    manifest, lake = facts.manifest, settings.lake_bucket
     held_out = manifest["held_out"]["partition"]
     return TrainingSetPart(
         id=manifest["id"],
@@ -129,25 +129,31 @@ def _training_set(lake: str, project: Project, facts: Facts, links: _Links) -> T
                 address=f"s3://{lake}/{entry[LAKE_KEY]}",
                 data_version=entry["data_version"],
                 made_by=links.to(entry["dagster_run"], "features", entry["partition"]),
-                objects=_objects(project, entry, facts, links),
+                objects=_objects(settings, project, entry, facts, links),
             )
             for entry in entries_of(manifest)
         ],
     )
 
 
-def _objects(project: Project, entry: Mapping[str, Any], facts: Facts, links: _Links) -> list[RawObject]:
+def _objects(
+    settings: Settings, project: Project, entry: Mapping[str, Any], facts: Facts, links: _Links
+) -> list[RawObject]:
     found = []
     for source, told in sorted(entry["objects"].items()):
         partition = entry["partition"] if project.source(source).partitioned else ""
-        run = facts.readers.get((told["key"], told["version_id"]), "")
+        which = (told["key"], told["version_id"])
+        run = facts.readers.get(which, "")
+        version = facts.restored.get(which, told["version_id"])
+        # A copy is in the bucket that it was restored to, whatever its original's was called.
+        bucket = settings.raw_bucket if which in facts.restored else told["bucket"]
         found.append(
             RawObject(
                 source=source,
-                address=f"s3://{told['bucket']}/{told['key']}?versionId={told['version_id']}",
-                bucket=told["bucket"],
+                address=f"s3://{bucket}/{told['key']}?versionId={version}",
+                bucket=bucket,
                 key=told["key"],
-                version_id=told["version_id"],
+                version_id=version,
                 etag=told["etag"],
                 read_by=links.to(run, f"raw/{source}", partition),
             )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import tomllib
+from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -138,24 +140,65 @@ def test_a_change_to_a_project_alone_concerns_it_alone(
     assert found == {"projects": projects, "platform": platform}
 
 
-def test_the_tool_knows_the_projects_of_the_catalog(tmp_path: Path) -> None:
-    """In a repository of its own: a commit that touches one project, since the one before it."""
-    for project in PROJECTS:
-        folder = tmp_path / "mlops_assets" / "projects" / project.name
-        folder.mkdir(parents=True)
-        (folder / "project.py").write_text("1")
-    (tmp_path / "tools").mkdir()
-    tool = tmp_path / "tools" / "changed-projects"
-    tool.write_text((ROOT / "tools" / "changed-projects").read_text())
+@dataclass(frozen=True)
+class Repository:
+    """A repository with two projects' folders and the tools; ``path`` holds a stand-in for kubectl."""
 
-    def git(*arguments: str) -> None:
+    root: Path
+    path: Path
+
+    def commit(self, file: str, text: str) -> None:
+        (self.root / file).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / file).write_text(text)
+        self.git("add", ".")
+        self.git("commit", "-qm", "one more")
+
+    def git(self, *arguments: str) -> None:
         who = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
-        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True)
+        subprocess.run(["git", "-C", str(self.root), *who, *arguments], check=True, capture_output=True)
 
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-qm", "one")
-    (tmp_path / "mlops_assets" / "projects" / PROJECTS[0].name / "project.py").write_text("2")
-    git("commit", "-qam", "two")
+    def ship(self) -> list[str]:
+        """What ``make k8s-ship`` tells kubectl to do about the last commit."""
+        told = self.path / "told"
+        told.write_text("")
+        command = ["make", "-C", str(self.root), "k8s-ship", "BASELINE=HEAD^", "IMAGE=r", "VERSION=2"]
+        env = {"PATH": f"{self.path}:/usr/bin:/bin"}
+        subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        return told.read_text().splitlines()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository(tmp_path / "root", tmp_path)
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/told\n')
+    kubectl.chmod(0o755)
+    (made.root / "tools").mkdir(parents=True)
+    shutil.copy(ROOT / "tools" / "changed-projects", made.root / "tools")
+    shutil.copy(ROOT / "Makefile", made.root)
+    made.git("init", "-q")
+    for project in (*(p.name for p in PROJECTS), "another_one"):
+        made.commit(f"mlops_assets/projects/{project}/project.py", "1")
+    return made
+
+
+def test_the_tool_knows_the_projects_of_the_catalog(repository: Repository) -> None:
+    repository.commit(f"mlops_assets/projects/{PROJECTS[0].name}/project.py", "2")
+    tool = repository.root / "tools" / "changed-projects"
     done = subprocess.run(["python3", str(tool), "HEAD^"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"projects": [PROJECTS[0].name], "platform": False}
+
+
+def test_a_projects_change_ships_the_code_location_and_its_endpoint_alone(repository: Repository) -> None:
+    repository.commit("mlops_assets/projects/another_one/features.py", "2")
+    assert repository.ship() == [
+        "--namespace mlops set image deployment/code-location main=r/platform:2",
+        "--namespace mlops set env deployment/code-location DAGSTER_CURRENT_IMAGE=r/platform:2",
+        "--namespace mlops set image deployment/endpoint-another-one main=r/serving:2",
+        "--namespace mlops rollout status --timeout=600s deployment/code-location",
+        "--namespace mlops rollout status --timeout=600s deployment/endpoint-another-one",
+    ]
+    repository.commit("docs/x.md", "2")
+    assert repository.ship() == []
+    repository.commit("mlops_assets/bundle.py", "2")
+    assert "apply -k deploy/k8s/overlays/eks" in repository.ship()

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_assets.definitions import build_definitions
 from mlops_assets.families.boosting import Boosting
 from mlops_assets.families.network import Network
+from mlops_assets.lifecycle import code
 from mlops_assets.lifecycle.code import code_version
 from mlops_assets.projects.flight_delays import features
 from mlops_assets.resources.lake import frame_hash
+from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import dagster as dg
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", None, "z"], "c": [0.5, np.nan, 1.5]})
 
@@ -73,3 +78,40 @@ def test_the_same_frame_has_the_same_hash_however_it_was_made() -> None:
 )
 def test_another_frame_has_another_hash(other: pd.DataFrame) -> None:
     assert frame_hash(other) != frame_hash(FRAME)
+
+
+def test_a_change_to_a_projects_folder_changes_that_projects_assets_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two projects of the same code, each in a folder of its own, as two products are."""
+    real = Path(features.__file__).parent
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("one", "two"):
+        folder = tmp_path / f"folder_of_{name}"
+        folder.mkdir()
+        for file in real.glob("*.py"):
+            text = file.read_text().replace("mlops_assets.projects.flight_delays", folder.name)
+            (folder / file.name).write_text(text)
+
+    def versions() -> dict[dg.AssetKey, str | None]:
+        for module in [module for module in sys.modules if module.startswith("folder_of_")]:
+            del sys.modules[module]
+        code._sources.cache_clear()
+        projects = [
+            importlib.import_module(f"folder_of_{name}.project").PROJECT.model_copy(update={"name": name})
+            for name in ("one", "two")
+        ]
+        found = build_definitions(Settings(_env_file=None), projects=projects).get_repository_def()
+        return {
+            key: found.asset_graph.get(key).code_version
+            for key in found.asset_graph.materializable_asset_keys
+        }
+
+    before = versions()
+    assert versions() == before
+    changed = tmp_path / "folder_of_two" / "features.py"
+    changed.write_text(f"{changed.read_text()}\n# another idea\n")
+    after = versions()
+    other = {key for key in before if before[key] != after[key]}
+    assert {key.path[0] for key in other} == {"two"}
+    assert {"features", "candidates"} <= {key.path[1] for key in other}

@@ -21,11 +21,13 @@ demo: $(INSTALLED) ## start the platform and watch real flights become a served 
 test: $(INSTALLED) ## all tests, on real services (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(INSTALLED) ## style, types, import boundaries
+lint: $(INSTALLED) ## style, types, import boundaries, Dockerfiles, workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/hadolint deploy/docker/*.Dockerfile
+	@$(BIN)/actionlint
 
 bench: $(INSTALLED) ## all benchmarks beside their peers (ONLY=name for one)
 	@$(BIN)/python -m mlops_assets_tests.benchmarks $(ONLY)

@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 UV := eval "$$(tools/pip-settings-for-uv $(BIN)/pip)" && VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv
 
 .PHONY: help demo test lint bench up down lock clean images image-platform image-serving image-sbom image-scan image-push compose-up compose-down \
-	changed k8s-check k8s-secrets k8s-apply k8s-project k8s-ship release-notes test-k8s kind-up kind-down
+	changed k8s-check k8s-rules k8s-secrets k8s-apply k8s-project k8s-ship release-notes test-k8s kind-up kind-down
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,11 +24,13 @@ WORKERS ?= 2
 test: $(INSTALLED) ## all tests, on real services (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
-lint: $(INSTALLED) ## style, types, import boundaries
+lint: $(INSTALLED) ## style, types, import boundaries, Dockerfiles, workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/hadolint deploy/docker/*.Dockerfile
+	@$(BIN)/actionlint
 
 bench: $(INSTALLED) ## all benchmarks beside their peers (ONLY=name for one)
 	@$(BIN)/python -m mlops_assets_tests.benchmarks $(ONLY)
@@ -73,7 +75,7 @@ image-push: ## push both images (log in first)
 	@for image in $(IMAGES); do $(ENGINE) push $(IMAGE)/$$image:$(VERSION) || exit 1; done
 
 compose-up: ## start the platform in containers (secrets in .env)
-	@test -f .env || { echo "There is no .env: cp .env.example .env, and fill in the three STACK_ secrets." >&2; exit 1; }
+	@test -f .env || { echo "There is no .env: cp .env.example .env, and fill in the four STACK_ secrets." >&2; exit 1; }
 	@$(ENGINE) compose --env-file .env -f deploy/compose.yaml up --build --detach --wait
 
 compose-down: ## stop those containers; their volumes stay
@@ -89,6 +91,9 @@ changed: ## which projects differ from BASELINE, as JSON
 
 k8s-check: $(INSTALLED) ## render the overlays, and hold them to Kubernetes' schemas and our rules
 	@$(BIN)/python -m pytest -q mlops_assets_tests/deploy $(ARGS)
+
+k8s-rules: ## make the operator's PrometheusRule of deploy/prometheus/rules.yml
+	@tools/prometheus-rule > deploy/k8s/components/monitoring/rules.yaml
 
 k8s-secrets: ## make the overlay local's secrets in the cluster, once
 	@kubectl apply -f deploy/k8s/base/namespace.yaml

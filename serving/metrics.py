@@ -71,6 +71,9 @@ class Metrics:
             "endpoint_log_spool_oldest_seconds", "Since the oldest of them was begun; 0 if there are none"
         )
         self._shipper_up = self._gauge("endpoint_log_shipper_up", "1 if the log's shipper runs and can ship")
+        self._refusing = self._gauge(
+            "endpoint_log_refusing", "1 if requests are refused since the log can hold no more"
+        )
         self._ok = self._requests.labels(project, "200")
         for side in (
             "client",
@@ -94,7 +97,7 @@ class Metrics:
         self._requests.labels(self._project, str(status)).inc()
         self._errors.labels(self._project, "server" if status >= 500 else "client").inc()
 
-    def logged(self, figures: LogFigures, dropped_rows: int) -> None:
+    def logged(self, figures: LogFigures, dropped_rows: int, *, refusing: bool) -> None:
         """Take in how the prediction log is."""
         found = {
             "": figures.rows - figures.unlogged_rows,
@@ -108,6 +111,7 @@ class Metrics:
         self._log_bytes.labels(self._project).set(figures.size.bytes)
         self._log_oldest.labels(self._project).set(figures.waiting_seconds or 0)
         self._shipper_up.labels(self._project).set(figures.shipper_up)
+        self._refusing.labels(self._project).set(refusing)
 
     def page(
         self, status: Status | None, registry: RegistryNote | None, in_flight: int, trained: float

@@ -82,7 +82,7 @@ class Routes:
         trained = reports.trained_at(status.model if status else None)
         figures = await self._figures()
         if figures is not None:
-            self._metrics.logged(figures, self._link.dropped_rows)
+            self._metrics.logged(figures, self._link.dropped_rows, refusing=self._link.log.refusing)
         text = self._metrics.page(status, self._store.registry, self._link.in_flight, trained)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 

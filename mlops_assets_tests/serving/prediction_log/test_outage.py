@@ -74,6 +74,7 @@ def test_an_outage_that_is_longer_than_the_spool(
             assert refused.status_code == 503
             assert refused.headers["retry-after"] == "1"
             assert "prediction log is full" in refused.json()["error"]
+        assert endpoint.metric("endpoint_log_refusing") == (policy == "refuse")
         gate.open()
         # At full speed on a busy machine, clients fill so small a spool as fast as it is shipped.
         traffic.slow_down()

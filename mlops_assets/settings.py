@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     kubernetes_gpu_image: str | None = None
     kubernetes_step_account: str | None = None
     kubernetes_start_minutes: float = Field(default=15.0, gt=0)
+    kubernetes_nodes_address: str = "{job}-0.training:29399"
     step_retries: int = Field(default=2, ge=0)
     pool_gpu: int | None = Field(default=None, ge=1)
     pool_s3: int | None = Field(default=None, ge=1)

@@ -13,6 +13,7 @@ import dagster as dg
 from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHandler
 from dagster_k8s import k8s_job_executor
 
+from mlops_assets.execution.executing import by_node, executing, may_still_report
 from mlops_assets.execution.retrying import RetryingExecutor
 from mlops_assets.execution.stuck import why_ended, why_waiting
 
@@ -53,20 +54,25 @@ class StepPods(StepHandler):
         job = self._handler._get_k8s_step_job_name(step_handler_context)
         namespace = self._handler._get_container_context(step_handler_context).namespace
         pods = self._handler._api_client.get_pods_in_job(job, namespace)
+        now = datetime.now(UTC)
         if not health.is_healthy:
+            if may_still_report(pods, now):
+                # It is told to end, and says so itself: taken for gone now, it would be counted twice.
+                return CheckStepHealthResult.healthy()
             why = why_ended(pods)
             return CheckStepHealthResult.unhealthy(why) if why else health
-        why = why_waiting(pods, datetime.now(UTC), self._patience)
-        if why is not None:
-            self._handler._api_client.delete_job(job, namespace)
-            return CheckStepHealthResult.unhealthy(why)
-        if any(pod.status.phase == "Succeeded" for pod in pods):
+        if any(pod.status.phase == "Succeeded" for pod in executing(pods)):
             # Its last events may still be on their way; at the next check they must be here.
             if job in self._ended_well:
                 return CheckStepHealthResult.unhealthy(
                     f"job {job} has ended, but its step has reported no end"
                 )
             self._ended_well.add(job)
+            return health
+        for of_one in by_node(pods):
+            if why := why_waiting(of_one, now, self._patience):
+                self._handler._api_client.delete_job(job, namespace)
+                return CheckStepHealthResult.unhealthy(why)
         return health
 
 

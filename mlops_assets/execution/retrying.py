@@ -5,7 +5,8 @@ steps have none, so that an error of the code fails the step at once; and the ex
 step's process ended, tries again what the code did not cause:
 
 - the process is gone without a word (node lost, OOM-killed, pod deleted): the health check finds it;
-- the process was told to stop (eviction, preemption, a drained node) and says so as it ends.
+- the process was told to stop (eviction, preemption, a drained node) and says so as it ends;
+- the process says that another, on which it depends, is gone: a node of a training over several.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.events import DagsterEvent
 from dagster._core.execution.plan.objects import ErrorSource, StepRetryData
 from dagster._core.executor.step_delegating import StepDelegatingExecutor
+
+from mlops_assets.families import NodeLostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,7 +70,7 @@ class RetryingExecutor(StepDelegatingExecutor):
             step = str(event.step_key)
             if event.is_step_up_for_retry and self._already_handed_over[step]:
                 self._already_handed_over[step] -= 1
-            elif _was_told_to_stop(event) and self._may_try_again(step):
+            elif _was_not_the_codes(event) and self._may_try_again(step):
                 context = self._plan_context.for_step(self._plan.get_executable_step_by_key(step))
                 # Both in one: between the two, a health check would find the process gone, and count twice.
                 found.append(self._try_again(context, event.step_failure_data.error))  # type: ignore[arg-type]
@@ -87,11 +90,21 @@ class RetryingExecutor(StepDelegatingExecutor):
         return DagsterEvent.step_retry_event(context, data)
 
 
-def _was_told_to_stop(event: DagsterEvent) -> bool:
-    """Whether the step ended because of a signal: to the step itself, or to a library's loop below it."""
+def _was_not_the_codes(event: DagsterEvent) -> bool:
+    """Whether a signal ended the step (it, or a library's loop below it), or the loss of another node."""
     if not event.is_step_failure:
         return False
     data = event.step_failure_data
-    return data.error_source == ErrorSource.INTERRUPT or (
-        data.error is not None and data.error.cls_name in _STOPPED
+    names = list(_error_names(data.error))
+    return (
+        data.error_source == ErrorSource.INTERRUPT
+        or bool(_STOPPED & set(names[:1]))
+        or NodeLostError.__name__ in names
     )
+
+
+def _error_names(error: SerializableErrorInfo | None) -> Iterator[str]:
+    """The error's class and those of its causes: Dagster wraps what the code raises."""
+    while error is not None:
+        yield str(error.cls_name)
+        error = error.cause

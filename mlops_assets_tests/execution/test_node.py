@@ -10,7 +10,7 @@ import pytest
 
 from mlops_assets.execution.node import nodes_of_step
 from mlops_assets.families import ONE_NODE
-from mlops_assets_tests.families.nodes import kill, pod
+from mlops_assets_tests.families.nodes import FIRST, kill, pod
 from mlops_assets_tests.services import free_port
 
 STEP = """
@@ -53,7 +53,7 @@ def test_a_first_pod_that_never_comes_is_not_waited_for_without_end() -> None:
 
 def test_one_that_is_told_to_stop_says_so_by_its_status_and_hangs_up() -> None:
     with (
-        socket.create_server(("127.0.0.1", free_port())) as listener,
+        socket.create_server((FIRST, free_port())) as listener,
         pod(1, listener.getsockname()[1]) as other,
     ):
         try:

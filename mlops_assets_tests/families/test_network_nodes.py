@@ -12,7 +12,7 @@ import pytest
 from mlops_assets.families import NodeLostError, Nodes
 from mlops_assets_tests.families.checkpoints import Kept
 from mlops_assets_tests.families.data import encoded
-from mlops_assets_tests.families.nodes import kill, two_nodes
+from mlops_assets_tests.families.nodes import SECOND, kill, two_nodes
 from mlops_assets_tests.families.test_network_processes import EXACTLY, ONE, curve
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def test_two_nodes_give_the_loss_curve_of_one_process_though_one_is_killed_midwa
             if epoch == 2:
                 kill(second)
 
-        with pytest.raises(NodeLostError, match=r"lost node 127\.0\.0\.1 while training"):
+        with pytest.raises(NodeLostError, match=f"lost node {SECOND} while training"):
             ONE.fit(examples, progress, kept, nodes)
     with two_nodes() as (nodes, second):
         fitted = ONE.fit(examples, lambda epoch, _: told.append(epoch), kept, nodes)
@@ -52,6 +52,7 @@ def test_an_error_of_the_code_is_one_on_several_nodes_too() -> None:
     ):
         replace(ONE, max_epochs=1).fit(replace(examples, x=x), lambda *_: None, nodes=nodes)
     assert not isinstance(raised.value, NodeLostError)
+    assert f"node {SECOND} said:" in str(raised.value)
     assert second.returncode == 0
 
 

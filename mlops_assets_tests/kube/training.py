@@ -3,6 +3,7 @@
 # Dagster takes a context's annotation only when it is not a string.
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,11 @@ def train(context: dg.OpExecutionContext) -> dict[str, Any]:
         print(EPOCH, epoch, flush=True)
 
     checkpoints = InFile(Path(context.instance.root_directory, "checkpoint"))
-    fitted = NETWORK.fit(examples(), progress, checkpoints, nodes_of_step())
+    try:
+        fitted = NETWORK.fit(examples(), progress, checkpoints, nodes_of_step())
+    except BaseException:
+        time.sleep(3)  # as one that has much to put away: it reports its end when its Job has long failed
+        raise
     return {"history": fitted.history, **fitted.summary}
 
 

@@ -32,7 +32,8 @@ class Needs(BaseModel):
     ``cpu``: cores, asked for but not a limit (a step may use what nobody else does). ``memory`` and
     ``scratch`` (the folder for temporary files): asked for, and a limit. ``gpu``: whole GPUs, of the kind
     ``gpu_resource``. ``node_selector``: labels that the node must have. ``time_limit``: from the pod's
-    creation, the wait for a node included. ``image``: None for the platform's own.
+    creation, the wait for a node included. ``image``: None for the platform's own. ``nodes``: machines that
+    share the training, each with all of the above.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +47,7 @@ class Needs(BaseModel):
     tolerations: tuple[Toleration, ...] = ()
     time_limit: timedelta = Field(default=timedelta(hours=1), ge=timedelta(minutes=1))
     image: str | None = None
+    nodes: int = Field(default=1, ge=1, le=64)
 
 
 BY_STAGE: Mapping[str, Needs] = {
@@ -56,7 +58,7 @@ BY_STAGE: Mapping[str, Needs] = {
 """What a stage's steps need as long as the project does not say otherwise; any other: ``Needs()``."""
 
 TRAINING = "candidates"
-"""The stage that trains: the only one that may ask for a GPU."""
+"""The stage that trains: the only one that may ask for a GPU, or for several nodes."""
 
 
 def find_needs(declared: Mapping[str, Needs], stage: str, name: str | None) -> Needs:
@@ -68,10 +70,12 @@ def find_needs(declared: Mapping[str, Needs], stage: str, name: str | None) -> N
 
 
 def check_needs(declared: Mapping[str, Needs], stages: tuple[str, ...]) -> None:
-    """Raise ``ValueError`` for a stage that there is not, or a GPU where nothing is trained."""
+    """Raise ``ValueError`` for a stage that there is not, or a GPU or nodes where nothing is trained."""
     for key, needs in declared.items():
         stage = key.partition("/")[0]
         if stage not in stages:
             raise ValueError(f"needs of {key!r}: there is no such stage; there are {', '.join(stages)}")
         if needs.gpu and stage != TRAINING:
             raise ValueError(f"needs of {key!r}: only {TRAINING} train, so only they may ask for a GPU")
+        if needs.nodes > 1 and stage != TRAINING:
+            raise ValueError(f"needs of {key!r}: only {TRAINING} train, so only they may share nodes")

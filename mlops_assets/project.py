@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mlops_assets.contracts import Contract
 from mlops_assets.families import Family
 from mlops_assets.lifecycle import STAGES
-from mlops_assets.needs import Needs, check_needs, find_needs
+from mlops_assets.needs import TRAINING, Needs, check_needs, find_needs
 
 Columns = Mapping[str, NDArray[Any]]
 """Named columns, each of shape (rows,)."""
@@ -310,6 +310,12 @@ class Project(Declared):
             if len(set(names)) != len(names):
                 raise ValueError(f"project {self.name}: two {what} share a name: {names}")
         check_needs(self.needs, STAGES)
+        for family in self.families:
+            if self.needs_of(TRAINING, family.name).nodes > 1 and not family.over_nodes:
+                raise ValueError(
+                    f"needs of {TRAINING}/{family.name}: a {type(family).__name__} trains on one node; "
+                    "say nodes of another family, by its name"
+                )
         return self
 
     def needs_of(self, stage: str, name: str | None = None) -> Needs:

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     kubernetes_start_minutes: float = Field(default=15.0, gt=0)
     kubernetes_reap_seconds: float = Field(default=30.0, gt=0)
     kubernetes_keep_minutes: float = Field(default=120.0, gt=0)
+    kubernetes_nodes_address: str = "{job}-0.training:29399"
     step_retries: int = Field(default=2, ge=0)
     pool_gpu: int | None = Field(default=None, ge=1)
     pool_s3: int | None = Field(default=None, ge=1)

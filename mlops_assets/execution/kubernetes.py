@@ -13,7 +13,9 @@ import dagster as dg
 from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHandler
 from dagster_k8s import k8s_job_executor
 
+from mlops_assets.execution.executing import by_node, executing, may_still_report
 from mlops_assets.execution.retrying import RetryingExecutor
+from mlops_assets.execution.steady import SteadySteps
 from mlops_assets.execution.stuck import why_ended, why_waiting, why_without_pod
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from dagster_k8s.executor import K8sStepHandler
 
     from mlops_assets.settings import Settings
+
+CHECK_SECONDS = 20
+"""How often a step's Job and pod are looked at."""
 
 
 class StepPods(StepHandler):
@@ -53,21 +58,26 @@ class StepPods(StepHandler):
         job = self._handler._get_k8s_step_job_name(step_handler_context)
         namespace = self._handler._get_container_context(step_handler_context).namespace
         pods = self._handler._api_client.get_pods_in_job(job, namespace)
+        now = datetime.now(UTC)
         if not health.is_healthy:
+            if may_still_report(pods, now):
+                # It is told to end, and says so itself: taken for gone now, it would be counted twice.
+                return CheckStepHealthResult.healthy()
             why = why_ended(pods)
             return CheckStepHealthResult.unhealthy(why) if why else health
-        now = datetime.now(UTC)
-        why = why_waiting(pods, now, self._patience) if pods else self._why_without_pod(job, namespace, now)
-        if why is not None:
-            self._handler._api_client.delete_job(job, namespace)
-            return CheckStepHealthResult.unhealthy(why)
-        if any(pod.status.phase == "Succeeded" for pod in pods):
+        if any(pod.status.phase == "Succeeded" for pod in executing(pods)):
             # Its last events may still be on their way; at the next check they must be here.
             if job in self._ended_well:
                 return CheckStepHealthResult.unhealthy(
                     f"job {job} has ended, but its step has reported no end"
                 )
             self._ended_well.add(job)
+            return health
+        waiting = (why_waiting(of_one, now, self._patience) for of_one in by_node(pods))
+        why = next(filter(None, waiting), None) if pods else self._why_without_pod(job, namespace, now)
+        if why is not None:
+            self._handler._api_client.delete_job(job, namespace)
+            return CheckStepHealthResult.unhealthy(why)
         return health
 
     def _why_without_pod(self, name: str, namespace: str | None, now: datetime) -> str | None:
@@ -90,13 +100,17 @@ def build_kubernetes_executor(settings: Settings) -> dg.ExecutorDefinition:
     def kubernetes(context: dg.InitExecutorContext) -> RetryingExecutor:
         made = cast("StepDelegatingExecutor", k8s_job_executor.executor_creation_fn(context))  # type: ignore[misc]
         patience = timedelta(minutes=settings.kubernetes_start_minutes)
+        handler = cast("K8sStepHandler", made._step_handler)
+        steps = SteadySteps(StepPods(handler, patience), handler, patience)
         return RetryingExecutor(
-            StepPods(cast("K8sStepHandler", made._step_handler), patience),
+            steps,
             retries=made.retries,
             max_concurrent=made._max_concurrent,
             tag_concurrency_limits=made._tag_concurrency_limits,
             step_dependency_config=made.step_dependency_config,
             step_retries=settings.step_retries,
+            check_step_health_interval_seconds=CHECK_SECONDS,
+            why_stopped=steps.why_stopped,
         )
 
     # A run's pod that is deleted takes the pods of its steps with it: none is left to run for nobody.

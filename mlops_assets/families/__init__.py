@@ -68,11 +68,32 @@ class NoCheckpoints:
 NO_CHECKPOINTS = NoCheckpoints()
 
 
+@dataclass(frozen=True)
+class Nodes:
+    """The machines that a fit may use: ``count`` of them, with this one, which is the first.
+
+    The others connect to the listening socket whose file descriptor is ``listener``; one that has not
+    within ``patience`` seconds of the fit's begin does not come.
+    """
+
+    count: int = 1
+    listener: int = -1
+    patience: float = 60.0
+
+
+ONE_NODE = Nodes()
+
+
+class NodeLostError(RuntimeError):
+    """One of the machines of a fit is gone, or has not come. No fault of the code's: try again."""
+
+
 @runtime_checkable
 class Family(Protocol):
     """A way to fit a candidate. Implementations are frozen declarations (``Network``, ``Boosting``).
 
-    ``kinds``: what it is made with, as tags of the candidate's asset.
+    ``kinds``: what it is made with, as tags of the candidate's asset. ``over_nodes``: whether it can use more
+    than one.
     """
 
     @property
@@ -81,12 +102,20 @@ class Family(Protocol):
     @property
     def kinds(self) -> frozenset[str]: ...
 
+    @property
+    def over_nodes(self) -> bool: ...
+
     def fit(
-        self, examples: Examples, progress: Progress, checkpoints: Checkpoints = NO_CHECKPOINTS
+        self,
+        examples: Examples,
+        progress: Progress,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
+        nodes: Nodes = ONE_NODE,
     ) -> Fitted:
         """Fit on ``examples``; the last rows in time are the family's own validation rows.
 
         Goes on from what ``checkpoints`` holds of a fit of this same family on these same examples. A
-        family that fits within seconds may ignore them.
+        family that fits within seconds may ignore them. On how many ``nodes`` it fits changes nothing of
+        what it comes to. Raises ``NodeLostError`` if one of them goes.
         """
         ...

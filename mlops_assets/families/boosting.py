@@ -7,7 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_assets.bundle import INPUT, OUTPUT
-from mlops_assets.families import NO_CHECKPOINTS, Checkpoints, Examples, Fitted, Progress
+from mlops_assets.families import (
+    NO_CHECKPOINTS,
+    ONE_NODE,
+    Checkpoints,
+    Examples,
+    Fitted,
+    Nodes,
+    Progress,
+)
 from mlops_assets.families.encoding import forget_some
 
 if TYPE_CHECKING:
@@ -42,12 +50,17 @@ class Boosting:
     threads: int = 1
 
     kinds: ClassVar[frozenset[str]] = frozenset({"scikitlearn"})
+    over_nodes: ClassVar[bool] = False
 
     def fit(
-        self, examples: Examples, progress: Progress, checkpoints: Checkpoints = NO_CHECKPOINTS
+        self,
+        examples: Examples,
+        progress: Progress,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
+        nodes: Nodes = ONE_NODE,
     ) -> Fitted:
-        """Fit on all rows. ``checkpoints`` are not used: starting over costs a few seconds."""
-        del checkpoints
+        """Fit on all rows. ``checkpoints`` and ``nodes`` are not used: starting over costs a few seconds."""
+        del checkpoints, nodes
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         started = time.monotonic()

@@ -6,7 +6,15 @@ import time
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal
 
-from mlops_assets.families import NO_CHECKPOINTS, Checkpoints, Examples, Fitted, Progress
+from mlops_assets.families import (
+    NO_CHECKPOINTS,
+    ONE_NODE,
+    Checkpoints,
+    Examples,
+    Fitted,
+    Nodes,
+    Progress,
+)
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -22,8 +30,8 @@ class Network:
     ``threads`` (more than one thread: see ``Boosting``). On CUDA it computes in bfloat16 where the
     device can.
 
-    ``processes``: more than one share each batch (PyTorch's DistributedDataParallel, started by torchrun
-    on this machine: NCCL with a device each, else gloo); batches are as large as with one.
+    ``processes``: on each node. More than one in all share each batch (PyTorch's DistributedDataParallel,
+    started by torchrun: NCCL with a device each, else gloo); batches are as large as with one.
     """
 
     name: str = "network"
@@ -43,25 +51,31 @@ class Network:
     processes: int = 1
 
     kinds: ClassVar[frozenset[str]] = frozenset({"pytorch"})
+    over_nodes: ClassVar[bool] = True
 
     def fit(
-        self, examples: Examples, progress: Progress, checkpoints: Checkpoints = NO_CHECKPOINTS
+        self,
+        examples: Examples,
+        progress: Progress,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
+        nodes: Nodes = ONE_NODE,
     ) -> Fitted:
         """Find the number of epochs with the last ``validation_share`` of the rows; fit on all.
 
         The state after each epoch goes to ``checkpoints``: a fit that was cut off loses one epoch at most,
         and comes to the same model. Raises ``RuntimeError`` if ``device`` is cuda and there is none, or
-        if one of several processes fails; ``ValueError`` for a checkpoint of another fit.
+        if one of several processes fails; ``NodeLostError`` if one of several nodes is gone; ``ValueError``
+        for a checkpoint of another fit.
         """
         started = time.monotonic()
-        if self.processes == 1:
+        if self.processes * nodes.count == 1:
             from mlops_assets.families.network_fit import NetworkFit
 
             done = NetworkFit(self, examples).run(progress, checkpoints)
         else:
             from mlops_assets.families.network_processes import fit_in_processes
 
-            done = fit_in_processes(self, examples, progress, checkpoints)
+            done = fit_in_processes(self, examples, progress, checkpoints, nodes)
         best = done.history[done.best_epoch - 1]
         summary = {
             "epochs": len(done.history),
@@ -71,7 +85,8 @@ class Network:
             "seconds": round(time.monotonic() - started, 3),
             "device": done.device,
             "bf16": done.bf16,
-            "processes": self.processes,
+            "processes": self.processes * nodes.count,
+            "nodes": nodes.count,
             "resumed_at_epoch": done.resumed_at,
         }
         return Fitted(done.onnx, asdict(self), done.history, summary)

@@ -14,17 +14,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Team:
-    """``rank`` of ``size`` processes; PyTorch's process group must stand if ``size`` is above one."""
+    """``rank`` of ``size`` processes; PyTorch's process group must stand if ``size`` is above one.
+
+    Rank 0 is the process that was given the task. In PyTorch's group it is ``root``: torchrun numbers nodes
+    as it likes. ``local``: this process's number on its node.
+    """
 
     rank: int = 0
     size: int = 1
+    root: int = 0
+    local: int = 0
 
     def device(self, kind: str) -> str:
         """``kind``, or this process's own device of those of that kind."""
-        return f"{kind}:{self.rank % torch.cuda.device_count()}" if kind == "cuda" and self.size > 1 else kind
+        return (
+            f"{kind}:{self.local % torch.cuda.device_count()}" if kind == "cuda" and self.size > 1 else kind
+        )
 
     def wrap(self, network: TabularNetwork) -> nn.Module:
-        """The network as it is trained: gradients are averaged over the team, weights begin as rank 0's."""
+        """The network as it is trained: gradients are averaged over the team, weights begin alike."""
         return network if self.size == 1 else nn.parallel.DistributedDataParallel(network)
 
     def seed(self, seed: int, epochs: int) -> None:
@@ -36,7 +44,7 @@ class Team:
         """The rows in random order, the same for all."""
         order = torch.randperm(rows).to(device)
         if self.size > 1:
-            distributed.broadcast(order, 0)
+            distributed.broadcast(order, self.root)
         return order
 
     def part(self, batch: Tensor) -> Tensor:
@@ -54,7 +62,7 @@ class Team:
         if self.size == 1:
             return metrics
         box: list[Any] = [metrics]
-        distributed.broadcast_object_list(box, 0)
+        distributed.broadcast_object_list(box, self.root)
         return cast("dict[str, float]", box[0])
 
 

@@ -1,4 +1,7 @@
-"""One of several processes that train a network: ``torchrun -m mlops_assets.families.network_worker``."""
+"""One of several processes that train a network: ``torchrun -m mlops_assets.families.network_worker``.
+
+Arguments: the device of the family, and on the node that was given the task, the folder that it is in.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +16,29 @@ import torch
 from torch import distributed
 
 from mlops_assets.families.network_fit import NetworkFit
-from mlops_assets.families.network_processes import Files, Told, read_task
-from mlops_assets.families.network_team import Team
+from mlops_assets.families.network_processes import Told
+from mlops_assets.families.network_task import Files, read_task, share_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class _InFolder:
-    """The checkpoint as a file; the parent is told of each, and takes it from there."""
+class _Given:
+    """The checkpoint that came with the task. A new one is a file; the parent is told, and takes it."""
 
-    def __init__(self, files: Files) -> None:
-        self._file = files.checkpoint
+    def __init__(self, state: bytes | None, files: Files | None) -> None:
+        self._state = state
+        self._files = files
 
     def load(self) -> bytes | None:
-        return self._file.read_bytes() if self._file.exists() else None
+        return self._state
 
     def save(self, state: bytes) -> None:
-        part = self._file.with_suffix(".part")
-        part.write_bytes(state)
-        part.replace(self._file)
-        _tell(Told())
+        if self._files is not None:
+            part = self._files.checkpoint.with_suffix(".part")
+            part.write_bytes(state)
+            part.replace(self._files.checkpoint)
+            _tell(Told())
 
 
 def _tell(told: Told) -> None:
@@ -41,26 +46,25 @@ def _tell(told: Told) -> None:
     sys.stdout.flush()
 
 
-def main(folder: str) -> None:
+def main(device: str, folder: str | None = None) -> None:
     """Train together with the others; rank 0 tells the parent and writes what came of it."""
-    files = Files(Path(folder))
-    family, examples = read_task(files)
-    on_devices = family.device != "cpu" and torch.cuda.is_available()
-    distributed.init_process_group("nccl" if on_devices else "gloo")
-    team = Team(distributed.get_rank(), distributed.get_world_size())
+    local = int(os.environ["LOCAL_RANK"])
+    on_devices = device != "cpu" and torch.cuda.is_available()
     if on_devices:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        torch.cuda.set_device(local % torch.cuda.device_count())
+    distributed.init_process_group("nccl" if on_devices else "gloo")
+    files = None if folder is None or local else Files(Path(folder))
+    task, team = share_task(None if files is None else read_task(files), "cuda" if on_devices else "cpu")
 
     def progress(epoch: int, metrics: Mapping[str, float]) -> None:
         if not team.rank:
             _tell(Told(epoch, dict(metrics)))
 
-    checkpoints = _InFolder(files)
-    trained = NetworkFit(family, examples, team).run(progress, checkpoints)
-    if not team.rank:
+    trained = NetworkFit(task.family, task.examples, team).run(progress, _Given(task.checkpoint, files))
+    if files is not None:
         files.trained.write_bytes(msgspec.msgpack.encode(trained))
     distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

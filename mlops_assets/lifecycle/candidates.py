@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.automation.conditions import following_condition
+from mlops_assets.execution.node import nodes_of_step
 from mlops_assets.families import Family, Fitted
 from mlops_assets.lifecycle.code import code_version
 from mlops_assets.lifecycle.describe import asset_key, common, markdown_picture, plain, step
@@ -55,7 +56,7 @@ def build_candidate(project: Project, family: Family) -> dg.AssetsDefinition:
                 lake, f"{project.name}/checkpoints/{family.name}/{training_set.id}-{version}.pt"
             )
             started = time.monotonic()
-            fitted = family.fit(examples, _progress(context, family), checkpoints)
+            fitted = family.fit(examples, _progress(context, family), checkpoints, nodes_of_step())
             seconds = time.monotonic() - started
             bundle = make_bundle(project, family, fitted, encoder, frame, training_set.id, version)
             plot = _log_history(mlflow, fitted, seconds)

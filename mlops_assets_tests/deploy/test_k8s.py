@@ -32,6 +32,7 @@ CUSTOM = {"PrometheusRule", "ServiceMonitor"}
 
 LAUNCHED = {"mlops/role": "run", "app.kubernetes.io/component": "run_worker"}
 STEP = LAUNCHED | {"app.kubernetes.io/component": "step_worker"}
+NODE = STEP | {"mlops/nodes": "several"}
 
 
 @pytest.fixture(params=OVERLAYS, scope="module")
@@ -200,7 +201,12 @@ def test_names_that_are_referred_to_are_there(objects: list[Manifest]) -> None:
 
 def test_what_points_at_pods_finds_some(objects: list[Manifest]) -> None:
     services = {m["metadata"]["name"]: m for m in of_kind(objects, "Service")}
+    training = services["training"]["spec"]
+    assert selects({"matchLabels": training["selector"]}, NODE)
+    assert not selects({"matchLabels": training["selector"]}, STEP)
     for service in services.values():
+        if service["spec"] == training:
+            continue  # its pods are there only while they train
         chosen = [
             w for w in workloads(objects) if selects({"matchLabels": service["spec"]["selector"]}, labels(w))
         ]

@@ -19,13 +19,25 @@ from kubernetes.client import ApiClient
 
 from mlops_assets.definitions import build_definitions
 from mlops_assets.execution.pods import CONFIG
+from mlops_assets.execution.pods import tags as op_tags
+from mlops_assets.needs import Needs
 from mlops_assets.settings import Settings
-from mlops_assets_tests.deploy.manifests import OVERLAYS, Manifest, containers, labels, named, pod, render
+from mlops_assets_tests.deploy.manifests import (
+    OVERLAYS,
+    Manifest,
+    containers,
+    labels,
+    named,
+    pod,
+    render,
+    selects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GPU = "nvidia.com/gpu"
+SEVERAL = "candidates/several"
 IMAGE = "mlops-assets/platform:0.1.0"
 KUBECONFIG = {
     "apiVersion": "v1",
@@ -82,7 +94,7 @@ def ops(settings: Settings) -> dict[str, dg.OpDefinition]:
 def jobs(
     instance: dg.DagsterInstance, settings: Settings, ops: dict[str, dg.OpDefinition]
 ) -> dict[str, Manifest]:
-    """The Job of a run (""), and of each step by its asset."""
+    """The Job of a run (""), of each step by its asset, and of a training over several nodes (SEVERAL)."""
     job_def = build_definitions(settings).get_repository_def().get_job("__ASSET_JOB")
     executor_def = job_def.executor_def
     config = cast("dict[str, Any]", executor_def.apply_config_mapping({"config": {}}).value)["config"]
@@ -93,12 +105,15 @@ def jobs(
     assert isinstance(launcher, K8sRunLauncher)
     run = DagsterRun(job_name="x")
     made = {"": job(launcher, launcher.get_container_context_for_run(run), "run_worker")}
-    for name, op in ops.items():
+    several = op_tags(Needs(nodes=3, gpu=1), "flight_delays", "candidates", "network")[CONFIG]
+    for name, tags in (
+        {name: op.tags for name, op in ops.items()} | {SEVERAL: {CONFIG: json.dumps(several)}}
+    ).items():
         # As K8sStepHandler merges them.
         merged = (
             K8sContainerContext.create_for_run(run, launcher, include_run_tags=False)
             .merge(handler._executor_container_context)
-            .merge(K8sContainerContext(run_k8s_config=get_user_defined_k8s_config(op.tags)))
+            .merge(K8sContainerContext(run_k8s_config=get_user_defined_k8s_config(tags)))
         )
         made[name] = job(launcher, merged, "step_worker")
     return made
@@ -137,11 +152,33 @@ def test_a_gpu_is_on_the_training_steps_pod_and_on_no_other(
     jobs: dict[str, Manifest], settings: Settings
 ) -> None:
     asking = {name for name, made in jobs.items() if GPU in containers(made)[0]["resources"]["limits"]}
-    assert asking == ({"candidates/network"} if settings.kubernetes_gpus else set())
+    assert asking == ({"candidates/network", SEVERAL} if settings.kubernetes_gpus else {SEVERAL})
     images = {name for name, made in jobs.items() if containers(made)[0]["image"] != IMAGE}
-    assert images == asking
+    assert images == asking - {SEVERAL}
     tolerating = {name for name, made in jobs.items() if pod(made).get("tolerations")}
-    assert tolerating == asking
+    assert tolerating == asking - {SEVERAL}
+
+
+def test_a_training_over_several_nodes_is_a_job_with_a_pod_on_each_that_ends_with_the_first(
+    jobs: dict[str, Manifest], objects: list[Manifest], settings: Settings
+) -> None:
+    made = jobs[SEVERAL]
+    assert {name for name, made in jobs.items() if "completionMode" in made["spec"]} == {SEVERAL}
+    assert made["spec"]["completionMode"] == "Indexed"
+    assert made["spec"]["completions"] == made["spec"]["parallelism"] == 3
+    assert made["spec"]["successPolicy"] == {"rules": [{"succeededIndexes": "0"}]}
+    (container,) = containers(made)
+    assert container["command"] == ["python", "-m", "mlops_assets.execution.node", "3"]
+    assert container["args"] == ["dagster", "api"]
+    assert container["resources"]["limits"][GPU] == "1"
+    # The first pod is <job>-0, and the headless Service gives its pods their names.
+    service = named(objects, "Service", pod(made)["subdomain"])["spec"]
+    assert service["clusterIP"] == "None"
+    assert service["publishNotReadyAddresses"] is True
+    assert selects({"matchLabels": service["selector"]}, labels(made))
+    host, _, port = settings.kubernetes_nodes_address.format(job="j").rpartition(":")
+    assert host == f"j-0.{pod(made)['subdomain']}"
+    assert port.isdecimal()
 
 
 def test_each_step_has_its_own_resources_and_the_runs_pod_few(jobs: dict[str, Manifest]) -> None:

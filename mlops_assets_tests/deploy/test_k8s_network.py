@@ -19,6 +19,10 @@ from mlops_assets_tests.deploy.manifests import (
 
 RUN = {"mlops/role": "run", "app.kubernetes.io/component": "run_worker"}
 STEP = {"mlops/role": "run", "app.kubernetes.io/component": "step_worker"}
+NODE = STEP | {"mlops/nodes": "several"}
+"""A pod of a training over several nodes."""
+ANY = 31_234
+"""A port that no server has, but a process that was given a free one may."""
 WANTED = {
     ("webserver", "code-location", 4266),
     ("daemon", "code-location", 4266),
@@ -29,6 +33,8 @@ WANTED = {
     ("code-location", "endpoint", 8000),
     ("run", "endpoint", 8000),
     ("step", "endpoint", 8000),
+    ("node", "mlflow", 5000),
+    ("node", "endpoint", 8000),
 }
 LOCAL = {
     (who, "database", 5432)
@@ -38,6 +44,7 @@ LOCAL = {
         "code-location",
         "run",
         "step",
+        "node",
         "metrics",
         "reaper",
         "migrate",
@@ -45,7 +52,17 @@ LOCAL = {
     )
 } | {
     (who, "object-store", 8333)
-    for who in ("webserver", "daemon", "code-location", "run", "step", "migrate", "mlflow", "endpoint")
+    for who in (
+        "webserver",
+        "daemon",
+        "code-location",
+        "run",
+        "step",
+        "node",
+        "migrate",
+        "mlflow",
+        "endpoint",
+    )
 }
 EKS = {("login-dagster", "webserver", 3000), ("login-mlflow", "mlflow", 5000)}
 
@@ -63,7 +80,7 @@ def policies(overlay: str) -> list[Manifest]:
 @pytest.fixture(scope="module")
 def pods(overlay: str) -> dict[str, dict[str, str]]:
     """Every kind of pod, by a name for it, with its labels."""
-    found = {"run": RUN, "step": STEP}
+    found = {"run": RUN, "step": STEP, "node": NODE}
     for workload in workloads(render(overlay)):
         these = labels(workload)
         login = these.get("mlops/login")
@@ -81,7 +98,8 @@ def allows(
         if way not in spec["policyTypes"] or not selects(spec["podSelector"], here):
             continue
         for rule in spec.get(rules, []):
-            if not any(p["port"] == port and p["protocol"] == "TCP" for p in rule.get("ports", [])):
+            ports = rule.get("ports")  # none: all
+            if ports and not any(p["port"] == port and p["protocol"] == "TCP" for p in ports):
                 continue
             peers = [p for p in rule.get(side, []) if "podSelector" in p and "namespaceSelector" not in p]
             if any(selects(peer["podSelector"], there) for peer in peers):
@@ -97,7 +115,7 @@ def test_nothing_is_allowed_that_is_not_said(policies: list[Manifest]) -> None:
 def test_pods_talk_to_each_other_as_wanted_and_in_no_other_way(
     overlay: str, policies: list[Manifest], pods: dict[str, dict[str, str]]
 ) -> None:
-    ports = {4266, 5000, 8000, 3000, 4180, 9464, 5432, 8333}
+    ports = {4266, 5000, 8000, 3000, 4180, 9464, 5432, 8333, ANY}
     ways = {
         (a, b, port)
         for a, mine in pods.items()
@@ -105,7 +123,8 @@ def test_pods_talk_to_each_other_as_wanted_and_in_no_other_way(
         for port in ports
         if allows(policies, "Egress", mine, other, port) and allows(policies, "Ingress", other, mine, port)
     }
-    assert ways == WANTED | (LOCAL if overlay == "local" else EKS)
+    among_nodes = {("node", "node", port) for port in ports}
+    assert ways == WANTED | among_nodes | (LOCAL if overlay == "local" else EKS)
 
 
 def test_only_who_makes_pods_reaches_kubernetes(

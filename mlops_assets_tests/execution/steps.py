@@ -17,6 +17,7 @@ from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHa
 
 from mlops_assets.execution import retrying
 from mlops_assets.execution.retrying import RetryingExecutor
+from mlops_assets.families import NodeLostError
 
 RETRIES = 2
 STARTED: list[subprocess.Popen[bytes]] = []
@@ -84,6 +85,8 @@ def train(config: Train) -> None:
         case "told to stop":
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(30)
+        case "node lost":
+            raise NodeLostError("of three, two are left")
         case "wrong code":
             raise ZeroDivisionError("of the code's own making")
 

@@ -132,7 +132,9 @@ def test_what_reads_and_writes_s3_shares_a_pool() -> None:
 @pytest.mark.parametrize(
     ("key", "needs", "says"),
     [
-        ("features", Needs(gpu=1), "only candidates train"),
+        ("features", Needs(gpu=1), "only candidates train, so only they may ask for a GPU"),
+        ("features", Needs(nodes=2), "only candidates train, so only they may share nodes"),
+        ("candidates", Needs(nodes=2), "a Boosting trains on one node"),
         ("trainning", Needs(), "no such stage"),
     ],
 )
@@ -141,7 +143,9 @@ def test_needs_of_no_stage_or_a_gpu_for_no_training_are_refused(key: str, needs:
         project(**{key: needs})
 
 
-@pytest.mark.parametrize("wrong", [{"memory": "8 GB"}, {"cpu": "two"}, {"gpu": -1}, {"gpus": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"memory": "8 GB"}, {"cpu": "two"}, {"gpu": -1}, {"gpus": 1}, {"nodes": 0}]
+)
 def test_needs_that_kubernetes_would_not_understand_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Needs(**wrong)

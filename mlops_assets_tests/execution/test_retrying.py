@@ -27,12 +27,12 @@ def instance() -> Iterator[dg.DagsterInstance]:
     [
         (["killed"], True, 2),
         (["told to stop"], True, 2),
-        (["killed", "told to stop"], True, 3),
+        (["node lost", "told to stop"], True, 3),
         (["wrong code"], False, 1),
         (["killed", "wrong code"], False, 2),
         (["killed"] * (RETRIES + 1), False, RETRIES + 1),
     ],
-    ids=["killed", "stopped", "both", "wrong", "killed-wrong", "always-killed"],
+    ids=["killed", "stopped", "lost-stopped", "wrong", "killed-wrong", "always-killed"],
 )
 def test_attempts(
     tmp_path: Path, instance: dg.DagsterInstance, endings: list[str], *, succeeds: bool, attempts: int

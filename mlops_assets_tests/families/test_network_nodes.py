@@ -18,6 +18,8 @@ from mlops_assets_tests.families.test_network_processes import EXACTLY, ONE, cur
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+FIVE = replace(ONE, max_epochs=5, patience=5)
+
 
 def test_two_nodes_give_the_loss_curve_of_one_process_though_one_is_killed_midway() -> None:
     examples, _ = encoded()
@@ -31,14 +33,14 @@ def test_two_nodes_give_the_loss_curve_of_one_process_though_one_is_killed_midwa
                 kill(second)
 
         with pytest.raises(NodeLostError, match=f"lost node {SECOND} while training"):
-            ONE.fit(examples, progress, kept, nodes)
+            FIVE.fit(examples, progress, kept, nodes)
     with two_nodes() as (nodes, second):
-        fitted = ONE.fit(examples, lambda epoch, _: told.append(epoch), kept, nodes)
+        fitted = FIVE.fit(examples, lambda epoch, _: told.append(epoch), kept, nodes)
         assert second.wait(30) == 0
     assert fitted.summary["nodes"] == fitted.summary["processes"] == 2
-    assert fitted.summary["resumed_at_epoch"] in (1, 2)
-    assert set(told) == {1, 2, 3}
-    np.testing.assert_allclose(curve(fitted), curve(ONE.fit(examples, lambda *_: None)), rtol=EXACTLY)
+    assert fitted.summary["resumed_at_epoch"] >= 1
+    assert set(told) == {1, 2, 3, 4, 5}
+    np.testing.assert_allclose(curve(fitted), curve(FIVE.fit(examples, lambda *_: None)), rtol=EXACTLY)
 
 
 def test_an_error_of_the_code_is_one_on_several_nodes_too() -> None:

@@ -36,7 +36,7 @@ def instance(kube: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """One whose steps are pods of ``kube``; they find it in the same folder."""
     monkeypatch.delenv("HOSTNAME", raising=False)  # this process is no pod
     monkeypatch.setenv("DAGSTER_STEP_DELEGATING_EXECUTOR_SLEEP_SECONDS", "0.2")
-    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 2)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 5)
     monkeypatch.setattr(kubernetes, "CHECK_SECONDS", 1)
     home = tmp_path / "home"
     home.mkdir()
@@ -65,15 +65,16 @@ def test_an_eviction_of_the_second_node_costs_an_epoch_and_nothing_else(
         assert result.success
         trained = result.output_for_node("train")
         again = result.filter_events(lambda event: event.is_step_up_for_retry)
-    assert len(evicted.happened) == len(again) == 1
-    assert len(kube.jobs) == 2
+    assert len(evicted.happened) == 1
+    # Pods share this machine's ports: if the first attempt's is not free yet, there is a third.
+    assert len(kube.jobs) == len(again) + 1 in (2, 3)
     assert {job["spec"]["completionMode"] for job in kube.jobs} == {"Indexed"}
     assert trained["nodes"] == 2
     assert trained["resumed_at_epoch"] >= 1
     alone = NETWORK.fit(examples(), lambda *_: None)
     for name in ("train_loss", "validation_loss"):
-        curves = [[row[name] for row in history] for history in (trained["history"], alone.history)]
-        np.testing.assert_allclose(*curves, rtol=1e-3)
+        curve, expected = ([row[name] for row in each] for each in (trained["history"], alone.history))
+        np.testing.assert_allclose(curve, expected, rtol=1e-3)
     kube.until("all have ended", lambda: all(life.ended for life in kube.lives))
     last = kube.jobs[-1]["metadata"]["name"]
     codes = [life.exit_code for life in kube.lives if life.pod["metadata"]["labels"]["job-name"] == last]
@@ -93,13 +94,13 @@ class OneJob(K8sStepHandler):
         self._kube = kube
         self._name = name
 
-    def _get_step_key(self, step_handler_context: Any) -> str:
+    def _get_step_key(self, *_: Any) -> str:
         return self._name
 
-    def _get_k8s_step_job_name(self, step_handler_context: Any) -> str:
+    def _get_k8s_step_job_name(self, *_: Any) -> str:
         return self._name
 
-    def _get_container_context(self, step_handler_context: Any) -> K8sContainerContext:
+    def _get_container_context(self, *_: Any) -> K8sContainerContext:
         return K8sContainerContext(namespace=self._kube.namespace)
 
 
@@ -127,20 +128,19 @@ def test_a_step_over_two_nodes_is_as_its_first_pod_is(kube: StandIn) -> None:
     kube.fault("unschedulable", {"name": "waiting", INDEX: "1"})
     waiting = health(kube, "waiting", "sleep 60", seconds=0.1)
 
-    kube.until(
-        "the second has done its part", lambda: [life.exit_code for life in lives("helped")][1:] == [0]
-    )
+    def codes(name: str) -> list[int | None]:
+        return [life.exit_code for life in lives(name)]
+
+    kube.until("the second has done its part", lambda: codes("helped")[1:] == [0])
     assert all(helped().is_healthy for _ in range(3))
 
-    kube.until("the second has failed", lambda: [life.exit_code for life in lives("failed")][1:] == [1])
+    kube.until("the second has failed", lambda: codes("failed")[1:] == [1])
     kube.until("the first is told to end", lambda: "deletionTimestamp" in lives("failed")[0].pod["metadata"])
     assert failed().is_healthy
     kube.until("the first has ended", lambda: lives("failed")[0].ended)
     assert kube.until("it is noticed", lambda: failed().unhealthy_reason)
 
-    kube.until(
-        "the first runs", lambda: [life.started is not None for life in lives("waiting")] == [True, False]
-    )
-    assert "pod waiting-1-" in str(
-        kube.until("it has waited long enough", lambda: waiting().unhealthy_reason)
-    )
+    kube.until("the first runs", lambda: lives("waiting") and lives("waiting")[0].started)
+    why = kube.until("it has waited long enough", lambda: waiting().unhealthy_reason, seconds=20)
+    assert "pod waiting-1-" in why
+    assert "Unschedulable" in why

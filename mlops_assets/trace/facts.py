@@ -147,14 +147,12 @@ def _readers(
     try:
         with engine_for(settings.dagster_database).connect() as connection:
             restored = {(key, version): now for key, version, now in connection.execute(copies)}
-            formerly = {
-                (key, restored.get((key, version), version)): (key, version) for key, version in wanted
-            }
+            now = {pair: (pair[0], restored.get(pair, pair[1])) for pair in wanted}
             query = sa.select(read.key, read.version_id, read.run_id).where(
-                read.project == project.name, sa.tuple_(read.key, read.version_id).in_(formerly)
+                read.project == project.name, sa.tuple_(read.key, read.version_id).in_(set(now.values()))
             )
-            runs = {formerly[key, now]: run or "" for key, now, run in connection.execute(query)}
-            return runs, restored
+            runs = {(key, version): run or "" for key, version, run in connection.execute(query)}
+            return {pair: runs.get(called, "") for pair, called in now.items()}, restored
     except sa.exc.OperationalError as error:
         raise TraceError(
             f"The database with the ledger of object versions does not answer: {error.orig}. Is it up "

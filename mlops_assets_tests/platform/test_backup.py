@@ -21,6 +21,7 @@ from mlops_assets.platform.backup.databases import tools_for
 from mlops_assets.platform.backup.put_back import PuttingBack
 from mlops_assets.platform.rollback import promotion_log
 from mlops_assets.platform.service import PlatformError
+from mlops_assets.trace.facts import _readers
 from mlops_assets_tests.platform.places import Place
 
 if TYPE_CHECKING:
@@ -145,7 +146,14 @@ def test_what_was_read_is_not_read_again_and_what_was_not_is(
     world = third.world()
     assert world.settle() == []
     assert read_as(third, world, planes) == b"x\n00\n"
-    assert read_as(third, world, after["toy/planes/planes.csv", "handled"]) == b"x\n00\n"
+    later = after["toy/planes/planes.csv", "handled"]
+    assert read_as(third, world, later) == b"x\n00\n"
+    told = {name: {"key": "toy/planes/planes.csv", "version_id": name} for name in (planes, later)}
+    readers, restored = _readers(
+        third.settings, world.project, {"partitions": [], "held_out": {"objects": told}}
+    )
+    assert len(set(restored.values())) == 1
+    assert len(set(readers.values()) - {""}) == len(readers) - 1 == 1
     third.leave(world)
 
 

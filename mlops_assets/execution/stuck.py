@@ -27,6 +27,7 @@ _REMEDIES = {
     "Evicted": "the node ran short of something; if often: raise Needs.memory or Needs.scratch",
     "DeadlineExceeded": "it took longer than its time limit (Needs.time_limit in the project)",
     "Unschedulable": "no node has what it needs: add nodes, or ask for less (Needs in the project)",
+    "BackoffLimitExceeded": "its pod is gone, with its node perhaps: kubectl get nodes",
     "FailedCreate": "a quota or an admission rule refuses the pod: change what the reason names",
 }
 

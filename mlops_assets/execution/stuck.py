@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 REMEDY = "What to do: "
 _NEVER_STARTED = "has not started within"
 _NO_POD = "has no pod after"
+_FAILED = ("Failed", "FailureTarget")
 
 _REMEDIES = {
     "ErrImagePull": "check the image's name and the pull secret",
@@ -83,7 +84,7 @@ def why_job_ended(job: V1Job, pods: Sequence[V1Pod]) -> str:
     found = why_ended(pods)
     if found is not None:
         return found
-    failed = [one for one in (job.status and job.status.conditions) or [] if one.type == "Failed"]
+    failed = [one for one in (job.status and job.status.conditions) or [] if one.type in _FAILED]
     reason, said = (failed[0].reason or "", failed[0].message or "") if failed else ("", "")
     return _sentence("job", job.metadata.name, "has ended without a word", reason, said)
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.errors import DagsterHomeNotSetError
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._daemon.types import DaemonHeartbeat
@@ -152,6 +153,16 @@ class Reaper:
         return {record.dagster_run.run_id: _state(record) for record in records}
 
 
+def cluster_instance() -> dg.DagsterInstance:
+    """The instance of DAGSTER_HOME; raise ``NoKubernetesError`` if that is not set."""
+    try:
+        return dg.DagsterInstance.get()
+    except DagsterHomeNotSetError as error:
+        raise NoKubernetesError(
+            "DAGSTER_HOME is not set: it is the folder whose dagster.yaml says where runs are launched"
+        ) from error
+
+
 def build_reaper(instance: dg.DagsterInstance, settings: Settings) -> Reaper:
     """The reaper, with the patience that ``settings`` say; see ``Reaper`` for what it raises."""
     start = timedelta(minutes=settings.kubernetes_start_minutes)
@@ -181,6 +192,6 @@ def _launcher(instance: dg.DagsterInstance) -> K8sRunLauncher:
     if not isinstance(launcher, K8sRunLauncher):
         raise NoKubernetesError(
             f"nothing to reap: the run_launcher here is {type(launcher).__name__}, which makes no Jobs; "
-            "set DAGSTER_HOME to a folder whose dagster.yaml names dagster_k8s' K8sRunLauncher"
+            "set DAGSTER_HOME to one whose dagster.yaml names dagster_k8s' K8sRunLauncher"
         )
     return launcher

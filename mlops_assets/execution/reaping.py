@@ -27,6 +27,10 @@ RUN_ID = "dagster/run-id"
 SELECTOR = f"app.kubernetes.io/part-of=dagster,mlops/role=run,{RUN_ID}"
 """Labels of what the run launcher and the executor make. ``mlops/role`` tells it from another Dagster's."""
 
+OVER = ("Complete", "Failed")
+DECIDED = (*OVER, "FailureTarget")
+"""A Job that has failed is over when its last pod has ended: never, if that was on a node that is gone."""
+
 _NAME = re.compile(r"(?P<work>dagster-step-[0-9a-f]{32}|dagster-run-[0-9a-f-]{36})(-(?P<attempt>\d+))?")
 
 
@@ -157,7 +161,7 @@ def _failures(look: _Look) -> Iterator[Failure]:
 
 def _why_not_begun(look: _Look, job: V1Job) -> str | None:
     pods = look.pods_of[job.metadata.name]
-    ended = ended_at(job)
+    ended = ended_at(job, *DECIDED)
     if ended is not None:
         return why_job_ended(job, pods) if look.long_ago(ended, look.patience.settle) else None
     if not pods:
@@ -221,10 +225,10 @@ def _job_of(pod: V1Pod) -> str:
     return str((pod.metadata.labels or {}).get("job-name", ""))
 
 
-def ended_at(job: V1Job) -> datetime | None:
-    """When the Job was over; None: it is not."""
+def ended_at(job: V1Job, *conditions: str) -> datetime | None:
+    """When the Job was over, as ``conditions`` (``OVER``, if none are named) have it; None: it is not."""
     for condition in (job.status and job.status.conditions) or []:
-        if condition.type in ("Complete", "Failed") and condition.status == "True":
+        if condition.type in (conditions or OVER) and condition.status == "True":
             return job.status.completion_time or condition.last_transition_time or _made(job)
     return None
 

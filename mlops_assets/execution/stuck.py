@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 REMEDY = "What to do: "
 _NEVER_STARTED = "has not started within"
 _NO_POD = "has no pod after"
+_FAILED = ("Failed", "FailureTarget")
 
 _REMEDIES = {
     "ErrImagePull": "check the image's name and the pull secret",
@@ -27,6 +28,7 @@ _REMEDIES = {
     "Evicted": "the node ran short of something; if often: raise Needs.memory or Needs.scratch",
     "DeadlineExceeded": "it took longer than its time limit (Needs.time_limit in the project)",
     "Unschedulable": "no node has what it needs: add nodes, or ask for less (Needs in the project)",
+    "BackoffLimitExceeded": "its pod is gone, with its node perhaps: kubectl get nodes",
     "FailedCreate": "a quota or an admission rule refuses the pod: change what the reason names",
 }
 
@@ -82,7 +84,7 @@ def why_job_ended(job: V1Job, pods: Sequence[V1Pod]) -> str:
     found = why_ended(pods)
     if found is not None:
         return found
-    failed = [one for one in (job.status and job.status.conditions) or [] if one.type == "Failed"]
+    failed = [one for one in (job.status and job.status.conditions) or [] if one.type in _FAILED]
     reason, said = (failed[0].reason or "", failed[0].message or "") if failed else ("", "")
     return _sentence("job", job.metadata.name, "has ended without a word", reason, said)
 

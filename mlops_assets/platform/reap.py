@@ -34,11 +34,9 @@ def reap(settings: Settings, say: Say, *, watch: bool) -> bool:
 
     Raises ``execution.reaper.NoKubernetesError`` where runs are not launched on Kubernetes.
     """
-    import dagster as dg
+    from mlops_assets.execution.reaper import build_reaper, cluster_instance
 
-    from mlops_assets.execution.reaper import build_reaper
-
-    with dg.DagsterInstance.get() as instance:
+    with cluster_instance() as instance:
         reaper = build_reaper(instance, settings)
         if not watch:
             return _look(reaper, settings, say)

@@ -199,6 +199,10 @@ def test_a_runs_pod_that_ended_before_the_run_began_fails_it_soon() -> None:
     assert "has failed (Evicted: low on memory)" in why
     silent = World().run("starting", 5).job(RUN_JOB, 5, ended=2, condition="Failed")
     assert "has ended without a word" in failure(silent)[0]
+    # Its node is gone: the pod neither runs nor ends.
+    lost = World().run("starting", 5).job(RUN_JOB, 5, ended=2, condition="FailureTarget").pod(RUN_JOB, 5)
+    assert "has ended without a word" in failure(lost)[0]
+    assert World().run("ended", 5).job(RUN_JOB, 5, ended=2, condition="FailureTarget").deleted == [RUN_JOB]
     fresh = World().run("starting", 5).job(RUN_JOB, 5, ended=0.5, condition="Failed")
     assert fresh.plan() == Plan()
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops_assets.alerts.sensor import Alerting
+    from mlops_assets_tests.kube.objects import Object
     from mlops_assets_tests.services import PostgresServer
 
 NEVER = {"dagster/max_retries": "0"}
@@ -110,12 +111,10 @@ def test_what_runs_that_are_over_left_behind_is_deleted_and_nothing_else(
     started = DagsterRunStatus.STARTED
     live, ended, gone = (a_run(instance, name, started) for name in ("live", "ended", "gone"))
     kept = {at_work(kube, instance, live), at_work(kube, instance, live, "train"), "migrate"}
-    orphan, runs, of_gone = (
-        at_work(kube, instance, ended, "train"),
-        at_work(kube, instance, ended),
-        at_work(kube, instance, gone, "train"),
-    )
+    orphan, runs = at_work(kube, instance, ended, "train"), at_work(kube, instance, ended)
     bare = at_work(kube, instance, ended, "other")
+    (bare_pod,) = (pod["metadata"]["name"] for pod in kube.find("pods", f"job-name={bare}"))
+    of_gone = at_work(kube, instance, gone, "train")
     kube.delete("jobs", bare, propagation="Orphan")  # as dagster-k8s begins to delete one
     instance.report_run_canceled(ended)  # by force: its processes have heard nothing
     instance.delete_run(gone.run_id)
@@ -131,7 +130,7 @@ def test_what_runs_that_are_over_left_behind_is_deleted_and_nothing_else(
     assert {line.partition(":")[0] for line in report.done} == {
         f"delete job {runs}",
         f"delete job {of_gone}",
-        f"delete pod {next(one['metadata']['name'] for one in kube.pods if phase_name(one) == bare)}",
+        f"delete pod {bare_pod}",
     }
     assert any(line.endswith(f"run {gone.run_id} has been deleted") for line in report.done)
     assert instance.get_daemon_heartbeats()[HEARTBEAT].timestamp == first
@@ -141,7 +140,7 @@ def test_what_runs_that_are_over_left_behind_is_deleted_and_nothing_else(
     assert instance.get_daemon_heartbeats()[HEARTBEAT].timestamp > first
     kube.until("their pods are gone", lambda: len(kube.pods) == 2)
     assert {job["metadata"]["name"] for job in kube.jobs} == kept
-    assert {phase_name(pod) for pod in kube.pods} < kept
+    assert {job_of(pod) for pod in kube.pods} < kept
     assert reaper.look(later()).done == []
 
     kube.fail("GET", "/jobs", status=403)
@@ -149,8 +148,8 @@ def test_what_runs_that_are_over_left_behind_is_deleted_and_nothing_else(
         reaper.look(later())
 
 
-def phase_name(pod: dict[str, dict[str, dict[str, str]]]) -> str:
-    return pod["metadata"]["labels"]["job-name"]
+def job_of(pod: Object) -> str:
+    return str(pod["metadata"]["labels"]["job-name"])
 
 
 def test_a_run_whose_pod_does_not_come_fails_and_the_alert_says_what_to_do(
@@ -167,15 +166,18 @@ def test_a_run_whose_pod_does_not_come_fails_and_the_alert_says_what_to_do(
     kube.until("the image does not come", lambda: "ImagePullBackOff" in str(kube.pods))
     without = a_run(instance, "drift", starting, **NEVER, **NO_POD)
     complain(kube, launch(instance, without))
-    begun = a_run(instance, "begun", starting)
+    lost, begun = a_run(instance, "outcomes", starting, **NEVER), a_run(instance, "begun", starting)
+    at_work(kube, instance, lost)
+    kube.delete("pods", kube.pods[-1]["metadata"]["name"], grace=0)
+    kube.until("its Job has failed", lambda: "BackoffLimitExceeded" in str(kube.jobs))
     kept = at_work(kube, instance, begun)
 
     reaper = build_reaper(instance, Settings(_env_file=None))
     assert reaper.look().done == []
     report = reaper.look(later())
-    assert len(report.done) == 4, report
+    assert len(report.done) == 5, report
     assert report.errors == []
-    for run in (again, last, wrong_image, without):
+    for run in (again, last, wrong_image, without, lost):
         assert instance.get_run_by_id(run.run_id).status == DagsterRunStatus.FAILURE  # type: ignore[union-attr]
     assert [job["metadata"]["name"] for job in kube.jobs] == [kept]
     assert instance.get_run_by_id(begun.run_id).status == starting  # type: ignore[union-attr]
@@ -187,6 +189,7 @@ def test_a_run_whose_pod_does_not_come_fails_and_the_alert_says_what_to_do(
         "run of champion failed",
         "run of features failed",
         "run of drift failed",
+        "run of outcomes failed",
     }
     waits = told["run of raw waits for a pod"]
     assert waits.severity == "warning"
@@ -198,6 +201,7 @@ def test_a_run_whose_pod_does_not_come_fails_and_the_alert_says_what_to_do(
     assert "What to do: check the image's name and the pull secret; open the run in Dagster" in failed.text
     assert f"FailedCreate: {REFUSED}" in told["run of drift failed"].seen
     assert "a quota or an admission rule refuses the pod" in told["run of drift failed"].remedy
+    assert "its pod is gone, with its node perhaps" in told["run of outcomes failed"].remedy
 
 
 def test_a_step_whose_job_makes_no_pod_is_tried_again_and_fails_with_the_reason(
@@ -243,9 +247,7 @@ def test_a_step_whose_job_makes_no_pod_is_tried_again_and_fails_with_the_reason(
 def test_the_command_looks_until_it_is_ended(
     kube: StandIn, database: str, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    ended = a_run(instance, "ended", DagsterRunStatus.STARTED)
-    at_work(kube, instance, ended, "train")
-    instance.report_run_canceled(ended)
+    kept = at_work(kube, instance, a_run(instance, "live", DagsterRunStatus.STARTED), "train")
     with (
         pytest.raises(NoKubernetesError, match="SyncInMemoryRunLauncher, which makes no Jobs"),
         dg.DagsterInstance.ephemeral() as plain,
@@ -276,4 +278,4 @@ def test_the_command_looks_until_it_is_ended(
             process.kill()
     assert (state / "reaper.alive").exists()
     assert instance.get_daemon_heartbeats()[HEARTBEAT].timestamp > began
-    assert len(kube.jobs) == 1  # it has been over for less than a minute
+    assert [job["metadata"]["name"] for job in kube.jobs] == [kept]

@@ -9,14 +9,13 @@ deletes a Job in three requests, and leaves it running if one of them fails.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dagster._core.events import DagsterEvent, EngineEventData
 from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHandler
 
 from mlops_assets.execution.refusals import API_ERRORS, refusal
-from mlops_assets.execution.stopped import is_ending, why_gone, why_job_is_over, why_stopped
+from mlops_assets.execution.stopped import why_gone, why_job_is_over, why_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,11 +65,7 @@ class SteadySteps(StepHandler):
         health = self._steps.check_step_health(step_handler_context)
         if health.is_healthy:
             return health
-        pods = self._client.get_pods_in_job(job, namespace)
-        if is_ending(pods, datetime.now(UTC)):
-            # Taken for gone while it still reports its end, it would end twice: that ends the run.
-            return CheckStepHealthResult.healthy()
-        why = self._why(job, namespace, pods)
+        why = self._why(job, namespace, self._client.get_pods_in_job(job, namespace))
         return CheckStepHealthResult.unhealthy(why) if why else health
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:

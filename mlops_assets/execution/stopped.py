@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from kubernetes.client import V1JobStatus, V1Pod
 
@@ -20,21 +18,6 @@ _REMEDIES = {
     "DeletionByTaintManager": "look at its node, which is out of order or set apart",
     "DeletionByPodGC": "look at its node, which is gone",
 }
-LAST_WORDS = timedelta(seconds=10)
-"""How long after a pod's grace period its last report may still be on its way."""
-
-
-def is_ending(pods: Sequence[V1Pod], now: datetime) -> bool:
-    """Whether a pod that was told to stop may still say how its step has ended. ``now``: with a time zone.
-
-    Its Job counts it as failed from the moment at which it is told.
-    """
-    return any(
-        pod.status.phase == "Running"
-        and pod.metadata.deletion_timestamp is not None
-        and now < pod.metadata.deletion_timestamp + LAST_WORDS
-        for pod in pods
-    )
 
 
 def why_job_is_over(name: str, status: V1JobStatus | None) -> str | None:

@@ -61,7 +61,7 @@ class StepPods(StepHandler):
         now = datetime.now(UTC)
         if not health.is_healthy:
             if may_still_report(pods, now):
-                # It is told to end, and says so itself. Taken for gone now, it would end twice: that ends the run.
+                # It is told to end, and says so itself. Taken for gone now, it would end twice.
                 return CheckStepHealthResult.healthy()
             why = why_ended(pods)
             return CheckStepHealthResult.unhealthy(why) if why else health

@@ -74,7 +74,7 @@ class Other:
             line = self._connection.makefile("rb").readline()
         except OSError:
             line = b""
-        if line:
+        if line.endswith(b"\n"):  # a part of a line: it was cut off while it spoke
             self.failed = msgspec.json.decode(line, type=Failed)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_LAST_WORDS_SECONDS)  # this node's processes may have more to say of it

@@ -57,10 +57,10 @@ def instance(kube: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_eviction_of_the_second_node_costs_an_epoch_and_nothing_else(
     kube: StandIn, instance: dg.DagsterInstance
 ) -> None:
-    def first_has_done_an_epoch(_: Any) -> bool:
-        return any(EPOCH in kube.log(life.pod["metadata"]["name"]) for life in kube.lives)
+    def has_kept_an_epoch(_: Any) -> bool:
+        return any(f"{EPOCH} 2" in kube.log(life.pod["metadata"]["name"]) for life in kube.lives)
 
-    evicted = kube.fault("evict", {INDEX: "1"}, when=first_has_done_an_epoch)
+    evicted = kube.fault("evict", {INDEX: "1"}, when=has_kept_an_epoch)
     with dg.execute_job(dg.reconstructable(make_training), instance) as result:
         assert result.success
         trained = result.output_for_node("train")

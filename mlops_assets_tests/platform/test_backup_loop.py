@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 from typer.testing import CliRunner
 
 from mlops_assets.catalog import get_project
@@ -72,6 +73,7 @@ def traced(settings: Settings, folder: Path) -> list[dict[str, Any]]:
     return [one for part in model["training_set"]["features"] for one in part["objects"]]
 
 
+@pytest.mark.timeout(900)
 def test_a_platform_that_lost_everything_goes_on_where_it_was(shell: Settings, tmp_path: Path) -> None:
     folder = tmp_path / "backup"
     mlops("up", "object-store", "database", "registry")

@@ -208,7 +208,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresS
             for _ in range(5):  # what was counted has to be scraped before it grows
                 assert endpoint.predict(trip(), trip(carrier="UA")).status_code == 200
                 assert endpoint.predict({"carrier": 1}).status_code == 422
-                time.sleep(0.5)
+                time.sleep(0.8)
             yield found
     finally:
         engine.dispose()
@@ -242,7 +242,7 @@ def alertmanager(folder: Path, port: int) -> Service:
 
 
 def prometheus(folder: Path, ports: dict[str, int], endpoint: int) -> Service:
-    """With the files of ``deploy/``: other addresses, twice a second, and alerts that fire at once."""
+    """With the files of ``deploy/``: other addresses, each second, and alerts that fire at once."""
     text = (PROMETHEUS / "prometheus.yml").read_text()
     for service, port in {
         "metrics:9464": ports["metrics"],
@@ -251,7 +251,7 @@ def prometheus(folder: Path, ports: dict[str, int], endpoint: int) -> Service:
         assert service in text
         text = text.replace(service, f"127.0.0.1:{port}")
     text = re.sub(r"endpoint-[\w-]+:8000", f"127.0.0.1:{endpoint}", text)
-    text = re.sub(r"(scrape_interval|scrape_timeout|evaluation_interval): \w+", r"\1: 500ms", text)
+    text = re.sub(r"(scrape_interval|scrape_timeout|evaluation_interval): \w+", r"\1: 1s", text)
     (folder / "prometheus.yml").write_text(text)
     at_once = re.sub(r"\bfor: \w+", "for: 0s", (PROMETHEUS / "rules.yml").read_text())
     (folder / "rules.yml").write_text(at_once)
@@ -290,10 +290,14 @@ def test_targets_are_up_and_a_dead_daemon_is_told_until_it_is_heard_of_again(wat
     assert "read its log" in alert["annotations"]["remedy"]
     watched.heartbeat(5)
     wait_until("its end", lambda: "DaemonDead" not in watched.firing())
-    # The registry of this endpoint is out of reach, and nothing else is wrong with it.
-    of_endpoint = {one["metric"]["alertname"] for one in watched.ask('ALERTS{project="trips"}')}
-    assert of_endpoint - {"EndpointRefusesItsCallers"} <= {"RegistryAway", "PredictionLogBehind"}
-    assert "RegistryAway" in of_endpoint
+    # The registry of this endpoint is out of reach; it has a model all the same, and does not fail.
+    wait_until("the endpoint's alert", lambda: "RegistryAway" in watched.firing())
+    assert not watched.firing() & {
+        "NoChampionLoaded",
+        "EndpointErrors",
+        "EndpointDown",
+        "EndpointsNotWatched",
+    }
 
 
 @each_dashboard

@@ -14,6 +14,7 @@ from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHa
 from dagster_k8s import k8s_job_executor
 
 from mlops_assets.execution.retrying import RetryingExecutor
+from mlops_assets.execution.steady import SteadySteps
 from mlops_assets.execution.stuck import why_ended, why_waiting, why_without_pod
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from dagster_k8s.executor import K8sStepHandler
 
     from mlops_assets.settings import Settings
+
+CHECK_SECONDS = 20
+"""How often a step's Job and pod are looked at."""
 
 
 class StepPods(StepHandler):
@@ -90,13 +94,17 @@ def build_kubernetes_executor(settings: Settings) -> dg.ExecutorDefinition:
     def kubernetes(context: dg.InitExecutorContext) -> RetryingExecutor:
         made = cast("StepDelegatingExecutor", k8s_job_executor.executor_creation_fn(context))  # type: ignore[misc]
         patience = timedelta(minutes=settings.kubernetes_start_minutes)
+        handler = cast("K8sStepHandler", made._step_handler)
+        steps = SteadySteps(StepPods(handler, patience), handler, patience)
         return RetryingExecutor(
-            StepPods(cast("K8sStepHandler", made._step_handler), patience),
+            steps,
             retries=made.retries,
             max_concurrent=made._max_concurrent,
             tag_concurrency_limits=made._tag_concurrency_limits,
             step_dependency_config=made.step_dependency_config,
             step_retries=settings.step_retries,
+            check_step_health_interval_seconds=CHECK_SECONDS,
+            why_stopped=steps.why_stopped,
         )
 
     # A run's pod that is deleted takes the pods of its steps with it: none is left to run for nobody.

@@ -14,33 +14,50 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.events import DagsterEvent
+from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.execution.plan.objects import ErrorSource, StepRetryData
 from dagster._core.executor.step_delegating import StepDelegatingExecutor
+from dagster_shared.error import SerializableErrorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from dagster import DagsterInstance
     from dagster._core.execution.context.system import IStepContext, PlanOrchestrationContext
     from dagster._core.execution.plan.plan import ExecutionPlan
     from dagster._core.execution.plan.state import KnownExecutionState
-    from dagster_shared.error import SerializableErrorInfo
 
 FIRST_WAIT_SECONDS = 10
+_ENDS = (
+    DagsterEventType.STEP_SUCCESS,
+    DagsterEventType.STEP_FAILURE,
+    DagsterEventType.STEP_UP_FOR_RETRY,
+)
+"""One of each attempt of a step."""
 _STOPPED = {DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__}
 
 
 class RetryingExecutor(StepDelegatingExecutor):
-    """Dagster's executor of steps in processes elsewhere; tries each ``step_retries`` times again."""
+    """Dagster's executor of steps in processes elsewhere; tries each ``step_retries`` times again.
 
-    def __init__(self, *arguments: Any, step_retries: int, **options: Any) -> None:
+    ``why_stopped``: what is known of why a step, by its key, was told to stop.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        step_retries: int,
+        why_stopped: Callable[[str], str | None] = lambda _: None,
+        **options: Any,
+    ) -> None:
         # Dagster's verification counts attempts in a way of its own, and a process that it takes for one too
         # many ends without a word and with status 0: the step is then in progress for ever.
         super().__init__(*arguments, **(options | {"should_verify_step": False}))
         self._step_retries = step_retries
+        self._why_stopped = why_stopped
         self._tried_again: Counter[str] = Counter()
         self._already_handed_over: Counter[str] = Counter()
+        self._ends_read: Counter[str] = Counter()
 
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
@@ -54,6 +71,8 @@ class RetryingExecutor(StepDelegatingExecutor):
         self, step_context: IStepContext, err_info: SerializableErrorInfo, known_state: KnownExecutionState
     ) -> DagsterEvent:
         """Called by Dagster when a step's process is gone: what becomes of the step."""
+        if (told := self._unread_end(step_context.step.key)) is not None:
+            return told
         if self._may_try_again(step_context.step.key):
             return self._try_again(step_context, err_info)
         return super().log_failure_or_retry_event_after_error(step_context, err_info, known_state)
@@ -65,6 +84,7 @@ class RetryingExecutor(StepDelegatingExecutor):
         found: list[DagsterEvent] = []
         for event in super()._pop_events(instance, run_id, seen_storage_ids):
             step = str(event.step_key)
+            self._ends_read[step] += event.event_type in _ENDS
             if event.is_step_up_for_retry and self._already_handed_over[step]:
                 self._already_handed_over[step] -= 1
             elif _was_told_to_stop(event) and self._may_try_again(step):
@@ -76,6 +96,15 @@ class RetryingExecutor(StepDelegatingExecutor):
                 found.append(event)
         return found
 
+    def _unread_end(self, step: str) -> DagsterEvent | None:
+        """The end that the step has reported in its last moments, if it is in the log and not read yet."""
+        records = self._plan_context.instance.get_records_for_run(
+            self._plan_context.run_id, of_type=set(_ENDS), limit=10_000
+        ).records
+        logged = (record.event_log_entry.dagster_event for record in records)
+        ends = [event for event in logged if event is not None and event.step_key == step]
+        return ends[-1] if len(ends) > self._ends_read[step] else None
+
     def _may_try_again(self, step: str) -> bool:
         return not self.retries.disabled and self._tried_again[step] < self._step_retries
 
@@ -83,8 +112,14 @@ class RetryingExecutor(StepDelegatingExecutor):
         step = context.step.key
         self._tried_again[step] += 1
         wait = FIRST_WAIT_SECONDS * 2 ** (self._tried_again[step] - 1)
-        data = StepRetryData(error=error, seconds_to_wait=wait)  # type: ignore[no-untyped-call]
+        data = StepRetryData(error=self._with_reason(step, error), seconds_to_wait=wait)  # type: ignore[no-untyped-call]
         return DagsterEvent.step_retry_event(context, data)
+
+    def _with_reason(self, step: str, error: SerializableErrorInfo) -> SerializableErrorInfo:
+        """``error`` below why the step was told to stop, which it cannot know itself."""
+        if error.cls_name is None or (why := self._why_stopped(step)) is None:
+            return error  # none: a health check's, which has the reason
+        return SerializableErrorInfo(message=f"{why}\n", stack=[], cls_name=None, cause=error)
 
 
 def _was_told_to_stop(event: DagsterEvent) -> bool:

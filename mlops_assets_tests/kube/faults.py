@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
     from mlops_assets_tests.kube.objects import Object
 
-What = Literal["unschedulable", "image", "oom", "evict", "preempt", "lost"]
+What = Literal["uncreated", "unschedulable", "image", "oom", "evict", "preempt", "lost"]
 SAID = {
+    "uncreated": "pods is forbidden: exceeded quota: compute, requested: pods=1",
     "unschedulable": "0/1 nodes are available: 1 Insufficient memory.",
     "image": 'Back-off pulling image "{image}"',
     "evict": "The node was low on resource: memory. Threshold quantity: 100Mi, available: 20Mi.",
@@ -23,10 +24,10 @@ SAID = {
 class PodFault:
     """Happens to the next ``times`` pods that have ``labels``; to one that runs, ``after`` so many seconds.
 
-    ``unschedulable``, ``image``: it never starts. ``oom``: it is killed. ``evict``: its node is short of
-    something; it is told to stop, and stays as failed. ``preempt``: it is told to stop, and is gone.
-    ``lost``: process and pod are gone at once, with their node. ``when`` can hold back what happens to a pod
-    that runs. ``happened``: the names of the pods.
+    ``uncreated``: its Job is not allowed to make it. ``unschedulable``, ``image``: it never starts. ``oom``:
+    it is killed. ``evict``: its node is short of something; it is told to stop, and stays as failed.
+    ``preempt``: it is told to stop, and is gone. ``lost``: process and pod are gone at once, with their node.
+    ``when`` can hold back what happens to a pod that runs. ``happened``: names of pods, or of the Job.
     """
 
     what: What
@@ -42,20 +43,27 @@ class PodFault:
         labels = pod["metadata"].get("labels") or {}
         return self.times > 0 and self.labels.items() <= labels.items()
 
+    def take(self, victim: Object) -> None:
+        """It happens to this one."""
+        self.times -= 1
+        self.happened.append(victim["metadata"]["name"])
+
 
 @dataclass
 class RequestFault:
     """Answers ``times`` matching requests wrongly, after ``skip`` that it lets pass.
 
     ``verb`` and ``path`` (a part of it) say which; ``about`` is a part of the path or of the body.
-    ``status``: that of the answer; None resets the connection. ``done``: do what was asked for, all the same.
-    ``happened``: what was asked for.
+    ``status``, ``reason`` and ``message``: those of the answer; no status resets the connection. ``done``: do
+    what was asked for, all the same. ``happened``: what was asked for.
     """
 
     verb: str
     path: str = ""
     about: str = ""
     status: int | None = None
+    reason: str = ""
+    message: str = "on purpose"
     times: int = 1
     skip: int = 0
     retry_after: int | None = None

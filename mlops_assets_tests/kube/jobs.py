@@ -7,11 +7,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlops_assets_tests.kube.faults import SAID
 from mlops_assets_tests.kube.objects import now, suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mlops_assets_tests.kube.faults import PodFault
     from mlops_assets_tests.kube.objects import Object, Objects
 
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -41,6 +43,7 @@ class Seen:
     failed: set[str] = field(default_factory=set)
     succeeded: set[str] = field(default_factory=set)
     not_before: float = 0.0
+    forbidden: bool | None = None
     verdict: Verdict | None = None
     ended: bool = False
 
@@ -70,8 +73,9 @@ class Seen:
 class JobController:
     """``tick`` brings all Jobs a step further."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, faults: list[PodFault]) -> None:
         self._objects = objects
+        self._faults = faults
         self._seen: dict[str, Seen] = {}
 
     def tick(self) -> None:
@@ -89,7 +93,8 @@ class JobController:
         active = [pod for pod in pods if _is_active(pod)]
         seen.verdict = seen.verdict or verdict(job, seen)
         if seen.verdict is None:
-            active += [self._create(job, seen, index) for index in missing(job, seen, active)]
+            if not self._is_forbidden(job, seen):
+                active += [self._create(job, seen, index) for index in missing(job, seen, active)]
         else:
             for pod in active:
                 self._objects.delete("pods", pod["metadata"]["namespace"], pod["metadata"]["name"])
@@ -97,6 +102,25 @@ class JobController:
             active = []
             seen.ended = all(pod["status"]["phase"] in ("Succeeded", "Failed") for pod in pods)
         self._tell(job, seen, active)
+
+    def _is_forbidden(self, job: Object, seen: Seen) -> bool:
+        """Whether the Job may not make pods: then nothing tells of it but an event."""
+        if seen.forbidden is None:
+            fault = next(
+                (f for f in self._faults if f.what == "uncreated" and f.is_for(pod_of(job, 0))), None
+            )
+            seen.forbidden = fault is not None
+            if fault is not None:
+                fault.take(job)
+                self._warn(job, "FailedCreate", f"Error creating: {SAID['uncreated']}")
+        return seen.forbidden
+
+    def _warn(self, job: Object, reason: str, message: str) -> None:
+        meta = job["metadata"]
+        told = {"type": "Warning", "reason": reason, "message": message, "lastTimestamp": now()}
+        about = {"kind": "Job", "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
+        event = {"metadata": {"generateName": f"{meta['name'][:50]}."}, "involvedObject": about, **told}
+        self._objects.create("events", meta["namespace"], event)
 
     def _create(self, job: Object, seen: Seen, index: int) -> Object:
         pod = pod_of(job, index)

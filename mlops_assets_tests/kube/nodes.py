@@ -81,10 +81,11 @@ class Nodes:
         uid = pod["metadata"]["uid"]
         if uid not in self.lives:
             life = Life(pod, self._folder / f"{pod['metadata']['name']}.log")
-            life.fault = next((fault for fault in self.faults if fault.is_for(pod)), None)
-            if life.fault:
-                life.fault.times -= 1
-                life.fault.happened.append(pod["metadata"]["name"])
+            life.log.touch()
+            faults = (fault for fault in self.faults if fault.what != "uncreated" and fault.is_for(pod))
+            if life_fault := next(faults, None):
+                life_fault.take(pod)
+                life.fault = life_fault
             self.lives[uid] = life
         return self.lives[uid]
 

@@ -8,7 +8,7 @@ import secrets
 import string
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -41,9 +41,9 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-def now() -> str:
-    """As the API writes times: in whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now(ahead: float = 0.0) -> str:
+    """The time in ``ahead`` seconds as the API writes it: in whole seconds."""
+    return (datetime.now(UTC) + timedelta(seconds=ahead)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Objects:
@@ -173,7 +173,7 @@ class Objects:
     def _mark(self, leaving: Object, grace: float) -> None:
         meta = leaving["metadata"]
         if "deletionTimestamp" not in meta or grace < meta["deletionGracePeriodSeconds"]:
-            meta |= {"deletionTimestamp": now(), "deletionGracePeriodSeconds": grace}
+            meta |= {"deletionTimestamp": now(grace), "deletionGracePeriodSeconds": grace}
             self.touch(leaving)
 
     def _orphan(self, owner: str) -> None:

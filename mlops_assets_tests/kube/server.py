@@ -104,7 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.status is None:
                 self._reset()
                 return
-            answer = fault.status, _status(fault.status, HTTPStatus(fault.status).phrase, "on purpose")
+            reason = fault.reason or HTTPStatus(fault.status).phrase.replace(" ", "")
+            answer = fault.status, _status(fault.status, reason, fault.message)
         self._send(*answer, retry_after=fault.retry_after if fault else None)
 
     def _done(self, do: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:

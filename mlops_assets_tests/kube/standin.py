@@ -14,9 +14,9 @@ import base64
 import copy
 import os
 import secrets
-import sys
 import threading
 import time
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -66,7 +66,7 @@ class StandIn:
         path = f"{BIN}{os.pathsep}{MINIMAL_ENV['PATH']}"
         env = {**MINIMAL_ENV, "PATH": path, "PYTHONPATH": str(ROOT), **(image or {})}
         self._nodes = Nodes(self._objects, nodes, folder, env, warm=bool(warm))
-        self._jobs = JobController(self._objects)
+        self._jobs = JobController(self._objects, self._nodes.faults)
         self._server = ApiServer(
             self._objects, lambda pod: self._life(pod["metadata"]["name"]).log.read_bytes()
         )
@@ -203,12 +203,19 @@ class StandIn:
 
 
 def _preload(modules: Sequence[str]) -> None:
-    """Have the process that pods are forked from import ``modules``; it ends with this one."""
-    from multiprocessing import forkserver
-
-    server: Any = forkserver._forkserver
-    if list(modules) != server._preload_modules:
-        server._stop()
+    """Wait until the process that pods are forked from has imported ``modules``; it ends with this one."""
+    if list(modules) != _warm_process()._preload_modules:
+        stop_warm_process()
         forkserver.set_forkserver_preload(list(modules))
-    forkserver.ensure_running()
-    assert sys.platform == "linux"
+    first = get_context("forkserver").Process()
+    first.start()
+    first.join()
+
+
+def stop_warm_process() -> None:
+    """End the process that pods are forked from, if there is one."""
+    _warm_process()._stop()
+
+
+def _warm_process() -> Any:
+    return forkserver._forkserver

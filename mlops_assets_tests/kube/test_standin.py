@@ -154,11 +154,13 @@ def test_pods_of_an_indexed_job_have_numbers_and_one_may_speak_for_all(
 
 
 def test_what_goes_wrong_on_purpose_goes_wrong(kube: StandIn, batch: BatchV1Api, core: CoreV1Api) -> None:
-    for what in ("oom", "evict", "lost", "image", "unschedulable", "preempt"):
+    for what in ("oom", "evict", "lost", "image", "unschedulable", "preempt", "uncreated"):
         kube.fault(what, {"name": what})
         batch.create_namespaced_job(NAMESPACE, job(what, "sleep 60"))
     for what in ("oom", "evict", "lost", "preempt"):
         assert kube.until(what, lambda what=what: condition(kube, what)) == "BackoffLimitExceeded"  # type: ignore[misc]
+    (event,) = core.list_namespaced_event(NAMESPACE, field_selector="involvedObject.name=uncreated").items
+    assert (event.type, event.reason) == ("Warning", "FailedCreate")
     statuses = {pod["metadata"]["labels"]["name"]: pod["status"] for pod in kube.pods}
     assert set(statuses) == {"oom", "evict", "image", "unschedulable"}
     ended = statuses["oom"]["containerStatuses"][0]["state"]["terminated"]
@@ -168,7 +170,7 @@ def test_what_goes_wrong_on_purpose_goes_wrong(kube: StandIn, batch: BatchV1Api,
     assert statuses["unschedulable"]["phase"] == "Pending"
 
     throttled = kube.fail("GET", "/pods", status=429)
-    with pytest.raises(ApiException, match="Too Many Requests"):
+    with pytest.raises(ApiException, match="TooManyRequests"):
         core.list_namespaced_pod(NAMESPACE)
     reset = kube.fail("POST", "/jobs", about="ambiguous", done=True)
     with pytest.raises(Exception, match="reset by peer"):

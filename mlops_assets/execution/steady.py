@@ -79,8 +79,7 @@ class SteadySteps(StepHandler):
         Other steps are to be ended, too. What is left here goes with the run's pod, which owns it.
         """
         step, job, namespace = self._names(step_handler_context)
-        context = step_handler_context.get_step_context(step)
-        yield DagsterEvent.engine_event(context, f"Deleting Kubernetes job {job} for step")
+        yield _tell(step_handler_context, step, f"Deleting Kubernetes job {job} for step")
         for remaining in reversed(range(TRIES)):
             try:
                 self._client.batch_api.delete_namespaced_job(job, namespace, propagation_policy="Background")

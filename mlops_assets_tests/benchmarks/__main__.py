@@ -16,7 +16,7 @@ from mlops_assets.settings import get_settings
 if TYPE_CHECKING:
     from mlops_assets_tests.benchmarks.rows import Row
 
-NAMES = ("drift", "replay", "serving", "prediction_log", "sensor", "loop")
+NAMES = ("drift", "replay", "serving", "prediction_log", "sensor", "loop", "kubernetes")
 """The benchmark modules of this folder, cheapest to the machine first."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import os
 import runpy
 import shutil
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 BIN = Path(sys.executable).parent
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 class Process(Protocol):
@@ -108,8 +110,9 @@ class _Forked:
 
 
 def _run(command: list[str], env: dict[str, str], folder: str, log: str) -> None:
-    """In the fork: become the program."""
+    """In the fork: become the program, which ends with the process that it is forked from."""
     os.setsid()
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(out, 1)
     os.dup2(out, 2)

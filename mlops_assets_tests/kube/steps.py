@@ -54,3 +54,37 @@ def make_disturbed() -> dg.JobDefinition:
 def make_refused() -> dg.JobDefinition:
     """For ``reconstructable``: steps with which the API has trouble."""
     return _job(REFUSED)
+
+
+def make_one_in_process() -> dg.JobDefinition:
+    """For ``reconstructable``, as the rest: one step that does nothing, in the run's own process."""
+    return _chain(1, dg.in_process_executor)
+
+
+def make_four_in_process() -> dg.JobDefinition:
+    """Four steps that do nothing, one after the other, in the run's own process."""
+    return _chain(4, dg.in_process_executor)
+
+
+def make_one_in_pods() -> dg.JobDefinition:
+    """One step that does nothing, in a pod of its own."""
+    return _chain(1, build_kubernetes_executor(get_settings()))
+
+
+def make_four_in_pods() -> dg.JobDefinition:
+    """Four steps that do nothing, one after the other, each in a pod of its own."""
+    return _chain(4, build_kubernetes_executor(get_settings()))
+
+
+def _chain(length: int, executor: dg.ExecutorDefinition) -> dg.JobDefinition:
+    @dg.op(ins={"before": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
+    def step() -> None:
+        """Nothing."""
+
+    @dg.job(executor_def=executor)
+    def chain() -> None:
+        last = step.alias("first")()
+        for number in range(1, length):
+            last = step.alias(f"step_{number}")(before=last)
+
+    return chain

@@ -140,7 +140,7 @@ def refused(platform: Platform) -> Told:
     return Told(platform, make_refused)
 
 
-def test_what_the_api_refuses_for_now_is_done_later(disturbed: Told, refused: Told) -> None:
+def test_what_the_api_refuses_for_now_is_done_later(refused: Told) -> None:
     for step in REFUSED:
         assert refused.ended_well(step) == (step != "forbidden"), step
         assert step == "forbidden" or refused.why_again(step) == []

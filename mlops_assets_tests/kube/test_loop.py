@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import httpx
 import pytest
 
-from mlops_assets.execution import kubernetes, retrying
 from mlops_assets.lifecycle.describe import asset_key
 from mlops_assets.lifecycle.lineage import CHALLENGER, MANIFEST, MODEL_URI, VERSION, Materialized, latest
 from mlops_assets.resources.promotions import PromotionLog
 from mlops_assets.resources.registry import Registry
 from mlops_assets.resources.tables import engine_for
 from mlops_assets_tests.kube.daemon import Daemon, daemon_of
-from mlops_assets_tests.kube.loop import GPU_NODES, PROJECT, SLEEPING
-from mlops_assets_tests.kube.nodes import Node, gpus
-from mlops_assets_tests.kube.standin import ROOT, StandIn
-from mlops_assets_tests.kube.world import Platform, platform_on
-from mlops_assets_tests.lifecycle.world import world_settings
-from mlops_assets_tests.retraining.flow import rows
-from mlops_assets_tests.services import Service, free_port
+from mlops_assets_tests.kube.loop import PROJECT, SLEEPING
+from mlops_assets_tests.kube.looping import LOOP, is_closed, looping, serving, upload
+from mlops_assets_tests.kube.nodes import gpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlops_assets_tests.kube.nodes import Life
+    from mlops_assets_tests.kube.world import Platform
     from mlops_assets_tests.services import ObjectStore, PostgresServer
 
-LOOP = "mlops_assets_tests.kube.loop"
-MONTHS = ("2013-01", "2013-02")
 GPU = "nvidia.com/gpu"
 pytestmark = pytest.mark.timeout(900)
 TRAINING = {"mlops/stage": "candidates", "mlops/name": "network"}
@@ -46,28 +39,8 @@ def platform(
     mlflow_server: str,
     warm: tuple[str, ...],
 ) -> Iterator[Platform]:
-    """The platform on a cluster of two nodes, one with a GPU."""
     folder = tmp_path_factory.mktemp("loop")
-    raw, lake = "loop-raw", "loop-lake"
-    for bucket in (raw, lake):
-        object_store.client.create_bucket(Bucket=bucket)
-    object_store.client.put_bucket_versioning(Bucket=raw, VersioningConfiguration={"Status": "Enabled"})
-    found = world_settings(
-        folder / "home", object_store, (raw, lake), postgres_server.url("loop"), mlflow_server
-    )
-    settings = found.model_copy(update={"executor": "kubernetes", "endpoint_base_port": free_port()})
-    nodes = [Node("plain"), Node("with-gpu", gpus=1, labels=GPU_NODES)]
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        StandIn(folder / "kube", nodes=nodes, warm=warm) as kube,
-        platform_on(
-            kube,
-            settings,
-            DAGSTER_STEP_DELEGATING_EXECUTOR_SLEEP_SECONDS="0.3",
-        ) as platform,
-    ):
-        for module, constant in ((retrying, "FIRST_WAIT_SECONDS"), (kubernetes, "CHECK_SECONDS")):
-            patch.setattr(module, constant, getattr(module, constant))  # so that they are set back
+    with looping(folder, object_store, postgres_server.url("loop"), mlflow_server, warm) as platform:
         yield platform
 
 
@@ -79,19 +52,8 @@ def daemon(platform: Platform) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def endpoint(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The project's LitServe server."""
-    folder = tmp_path_factory.mktemp("loop-endpoint")
-    settings = platform.settings
-    # fmt: off
-    command = [
-        sys.executable, "-m", "serving", "--project", f"{LOOP}:PROJECT", "--host", "127.0.0.1",
-        "--port", str(settings.endpoint_base_port), "--registry", settings.mlflow_url, "--store", str(folder),
-    ]
-    # fmt: on
-    env = {"PYTHONPATH": str(ROOT), "HOME": str(folder), "MLOPS_PREDICTION_LOG": "off"}
-    server = Service(command, folder / "endpoint.log", env)
-    yield settings.endpoint_url(0)
-    server.stop()
+    with serving(platform, tmp_path_factory.mktemp("loop-endpoint")) as address:
+        yield address
 
 
 class Looped:
@@ -101,28 +63,16 @@ class Looped:
         self.platform = platform
         self.instance = platform.instance
         self.evicted = platform.kube.fault("evict", TRAINING, when=lambda _: bool(self._checkpoints(store)))
-        self.versions = {
-            f"rows/{month}.csv": store.client.put_object(
-                Bucket=platform.settings.raw_bucket, Key=f"{PROJECT.name}/rows/{month}.csv", Body=rows(month)
-            )["VersionId"]
-            for month in MONTHS
-        }
-        daemon.until("the endpoint answers with a champion", lambda: self.is_made("endpoint"), 200)
-        daemon.until("the runs have ended", self._at_rest)
+        self.versions = upload(platform, store)
+        daemon.until("the loop is closed", lambda: is_closed(platform), 600)
         self.checkpoints = self._checkpoints(store)
 
     def made(self, *path: str, partition: str | None = None) -> Materialized:
         return latest(self.instance, asset_key(PROJECT, *path), partition)
 
-    def is_made(self, *path: str) -> bool:
-        return self.instance.get_latest_materialization_event(asset_key(PROJECT, *path)) is not None
-
     def lives(self, stage: str) -> list[Life]:
         """The pods that steps of a stage ran in."""
         return [life for life in self.platform.kube.lives if labels(life).get("mlops/stage") == stage]
-
-    def _at_rest(self) -> bool:
-        return all(run.is_finished for run in self.instance.get_runs())
 
     def _checkpoints(self, store: ObjectStore) -> list[str]:
         found = store.client.list_objects_v2(
@@ -146,7 +96,7 @@ def test_objects_become_a_champion_that_the_endpoint_answers_with(looped: Looped
     manifest: dict[str, Any] = looped.made("training_set").metadata[MANIFEST]
     assert [entry["partition"] for entry in manifest["partitions"]] == ["2013-01"]
     objects = manifest["partitions"][0]["objects"]
-    assert objects["rows"]["version_id"] == looped.versions["rows/2013-01.csv"]
+    assert objects["rows"]["version_id"] == looped.versions["2013-01"]
     assert manifest["held_out"]["partition"] == "2013-02"
 
     candidate, champion = looped.made("candidates", "network"), looped.made("champion")
@@ -282,3 +232,17 @@ def test_a_runs_pod_that_vanishes_takes_its_steps_pods_with_it_and_the_run_fails
     ended = platform.instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_is_told_to_stop_ends_its_steps_though_the_api_fails(
+    platform: Platform, daemon: Daemon
+) -> None:
+    marked: list[str] = []
+    component = {"app.kubernetes.io/component": "run_worker"}
+    platform.kube.fault("evict", component, when=lambda _: bool(marked))
+    run = sleeping(platform, daemon, "evicted")
+    failed = platform.kube.fail("DELETE", "/jobs", about="dagster-step", status=500, times=2)
+    marked.append("now")
+    # The run's own pod stays, as evicted ones do, so that it takes nothing with it.
+    platform.kube.until("the step's Job and pod are gone", lambda: len(of_run(platform, run)) == 2)
+    assert len(failed.happened) == 2

@@ -6,17 +6,19 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.execution.plan.objects import ErrorSource
 
 from mlops_assets.alerts.alert import Alert
 from mlops_assets.alerts.store import Seen, Succeeded
 from mlops_assets.automation.retries import will_retry
-from mlops_assets.execution.stuck import never_started, remedy_in
+from mlops_assets.execution.stuck import REMEDY, never_started, remedy_in
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
 
     from dagster._core.event_api import EventLogRecord
+    from dagster_shared.error import SerializableErrorInfo
 
     from mlops_assets.alerts.alert import Severity
     from mlops_assets.alerts.sources import Context
@@ -48,6 +50,9 @@ def of_run(
     if again and not never_started(why):
         return
     seen, remedy = remedy_in(why)
+    if not remedy and _was_told_to_stop(event):
+        said, remedy = remedy_in(_of_last_try(instance, record.run_id))
+        seen = "\n".join(part for part in (seen, said and f"The try before: {said}") if part)
     ending = "waits for a pod" if again else "failed"
     alert = Alert(
         fingerprint=told.fingerprint,
@@ -92,12 +97,32 @@ def _severity(*, again: bool) -> Severity:
 
 
 def _why(event: Any) -> str:
-    """The deepest cause that the event names, and its own words."""
+    """The event's own words, the deepest cause that it names, and what says on the way there what to do."""
+    said = [error.message.strip() for error in _errors(event)]
+    told = [event.message or "", *(words for words in said[:-1] if REMEDY in words), *said[-1:]]
+    return "\n".join(part for part in told if part)
+
+
+def _errors(event: Any) -> Iterator[SerializableErrorInfo]:
+    """What went wrong, and below it its causes."""
     error = getattr(event.event_specific_data, "error", None)
     step = getattr(event.event_specific_data, "first_step_failure_event", None)
     if step is not None and step.event_specific_data is not None:
         error = step.event_specific_data.error or error
-    while error is not None and error.cause is not None:
+    while error is not None:
+        yield error
         error = error.cause
-    said = error.message.strip() if error is not None else ""
-    return "\n".join(part for part in (event.message or "", said) if part)
+
+
+def _was_told_to_stop(event: Any) -> bool:
+    """Whether the failure is a step's that was told to stop: by whom, its process cannot know."""
+    step = getattr(event.event_specific_data, "first_step_failure_event", None)
+    return step is not None and step.step_failure_data.error_source == ErrorSource.INTERRUPT
+
+
+def _of_last_try(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Why a step of the run was last tried again: what stopped that try has mostly stopped the last."""
+    tried = instance.get_records_for_run(
+        run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY, limit=1, ascending=False
+    ).records
+    return _why(tried[0].event_log_entry.get_dagster_event()) if tried else ""

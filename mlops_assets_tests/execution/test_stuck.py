@@ -15,6 +15,7 @@ from kubernetes.client import (
     V1PodStatus,
 )
 
+from mlops_assets.execution.refusals import Refusal
 from mlops_assets.execution.stuck import never_started, remedy_in, why_ended, why_waiting
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -85,4 +86,5 @@ def test_what_to_do_is_found_again_in_what_dagster_makes_of_it() -> None:
     assert seen == text.replace(" What to do: correct the image's name", "")
     assert remedy_in("plain\ntext") == ("plain\ntext", "")
     assert never_started(text)
+    assert never_started(f"Kubernetes has not taken job x for 900 s {Refusal(429, 'TooManyRequests', '')}")
     assert not never_started(why_ended([pod(5, "Failed", reason="Evicted")]) or "")

@@ -5,7 +5,6 @@ The reaper's clock is set ahead, so that all patience is over: what is left alon
 
 from __future__ import annotations
 
-import functools
 import json
 import secrets
 import signal
@@ -211,10 +210,7 @@ def test_a_step_whose_job_makes_no_pod_is_tried_again_and_fails_with_the_reason(
     alerts: Alerting,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    quick = functools.partial(
-        retrying.RetryingExecutor, check_step_health_interval_seconds=1, sleep_seconds=0.1
-    )
-    monkeypatch.setattr(kubernetes, "RetryingExecutor", quick)
+    monkeypatch.setattr(kubernetes, "CHECK_SECONDS", 1)
     monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 0)
     over, complained = threading.Event(), set[str]()
 

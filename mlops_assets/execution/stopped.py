@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlops_assets.execution.stuck import REMEDY
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,7 +31,7 @@ def why_job_is_over(name: str, status: V1JobStatus | None) -> str | None:
         if condition.reason == "DeadlineExceeded":
             return (
                 f"job {name} was ended (DeadlineExceeded: {condition.message}). "
-                "What to do: give the stage more time (Needs.time_limit in the project)"
+                f"{REMEDY}give the stage more time (Needs.time_limit in the project)"
             )
     return None
 
@@ -38,7 +40,7 @@ def why_gone(name: str) -> str:
     """For a Job that is there, and whose pod is not: what Kubernetes keeps of it is but an event."""
     return (
         f"the pod of job {name} is gone: it was deleted or preempted, or its node was drained or lost. "
-        "What to do: nothing, if seldom; else see kubectl get events, and whether nodes are out of order"
+        f"{REMEDY}nothing, if seldom; else see kubectl get events, and whether nodes are out of order"
     )
 
 
@@ -49,5 +51,5 @@ def why_stopped(pods: Sequence[V1Pod]) -> str | None:
             if condition.type == "DisruptionTarget" and condition.status == "True":
                 remedy = _REMEDIES.get(condition.reason, f"kubectl describe pod {pod.metadata.name}")
                 said = ": ".join(part for part in (condition.reason, condition.message) if part)
-                return f"pod {pod.metadata.name} was told to stop ({said}). What to do: {remedy}"
+                return f"pod {pod.metadata.name} was told to stop ({said}). {REMEDY}{remedy}"
     return None

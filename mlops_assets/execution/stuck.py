@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REMEDY = "What to do: "
 _NEVER_STARTED = "has not started within"
 _NO_POD = "has no pod after"
-_NO_JOB = "Kubernetes has not taken job"
+NO_JOB = "Kubernetes has not taken job"
 _FAILED = ("Failed", "FailureTarget")
 
 _REMEDIES = {
@@ -99,7 +99,7 @@ def remedy_in(text: str) -> tuple[str, str]:
 
 def never_started(text: str) -> bool:
     """Whether ``text`` tells of a pod that did not come: trying again alone will hardly bring it."""
-    return REMEDY in text and any(words in text for words in (_NEVER_STARTED, _NO_POD, _NO_JOB))
+    return REMEDY in text and any(words in text for words in (_NEVER_STARTED, _NO_POD, NO_JOB))
 
 
 def _waiting_reason(pod: V1Pod) -> tuple[str, str]:
